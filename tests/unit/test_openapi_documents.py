@@ -1,0 +1,216 @@
+"""The two OpenAPI documents are valid, complete and agree with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from openapi_spec_validator import validate
+
+from openhands_contract.documents import DocumentName, load, load_text
+
+NAMES: tuple[DocumentName, ...] = ("app-server", "agent-server")
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+SUCCESS = ("200", "201")
+
+OPERATIONS = {
+    "app-server": {
+        "createConversation": "POST /api/conversations",
+        "listConversations": "GET /api/conversations",
+        "getConversation": "GET /api/conversations/{conversation_id}",
+        "updateConversation": "PATCH /api/conversations/{conversation_id}",
+        "deleteConversation": "DELETE /api/conversations/{conversation_id}",
+        "startConversation": "POST /api/conversations/{conversation_id}/start",
+        "stopConversation": "POST /api/conversations/{conversation_id}/stop",
+        "pauseConversation": "POST /api/conversations/{conversation_id}/pause",
+        "getConversationConfig": "GET /api/conversations/{conversation_id}/config",
+        "searchConversationEvents": "GET /api/conversations/{conversation_id}/events",
+        "addConversationEvent": "POST /api/conversations/{conversation_id}/events",
+        "addConversationMessage": "POST /api/conversations/{conversation_id}/message",
+        "startAppConversation": "POST /api/v1/app-conversations",
+        "streamStartAppConversation": "POST /api/v1/app-conversations/stream-start",
+        "batchGetAppConversations": "GET /api/v1/app-conversations",
+        "searchAppConversations": "GET /api/v1/app-conversations/search",
+        "countAppConversations": "GET /api/v1/app-conversations/count",
+        "batchGetStartTasks": "GET /api/v1/app-conversations/start-tasks",
+        "searchStartTasks": "GET /api/v1/app-conversations/start-tasks/search",
+        "countStartTasks": "GET /api/v1/app-conversations/start-tasks/count",
+        "searchEvents": "GET /api/v1/events/search",
+        "countEvents": "GET /api/v1/events/count",
+        "batchGetSandboxes": "GET /api/v1/sandboxes",
+        "searchSandboxes": "GET /api/v1/sandboxes/search",
+        "pauseSandbox": "POST /api/v1/sandboxes/{sandbox_id}/pause",
+        "resumeSandbox": "POST /api/v1/sandboxes/{sandbox_id}/resume",
+        "alive": "GET /alive",
+        "health": "GET /health",
+        "serverInfo": "GET /server_info",
+    },
+    "agent-server": {
+        "getConversation": "GET /api/conversations/{conversation_id}",
+        "runConversation": "POST /api/conversations/{conversation_id}/run",
+        "pauseConversation": "POST /api/conversations/{conversation_id}/pause",
+        "searchEvents": "GET /api/conversations/{conversation_id}/events/search",
+        "countEvents": "GET /api/conversations/{conversation_id}/events/count",
+        "getEvent": "GET /api/conversations/{conversation_id}/events/{event_id}",
+        "sendEvent": "POST /api/conversations/{conversation_id}/events",
+        "respondToConfirmation": "POST /api/conversations/{conversation_id}/events/respond_to_confirmation",
+        "alive": "GET /alive",
+        "health": "GET /health",
+        "serverInfo": "GET /server_info",
+    },
+}
+
+
+def resolve(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in node:
+        target: Any = document
+        for step in node["$ref"].removeprefix("#/").split("/"):
+            target = target[step]
+        node = target
+    return node
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(path, method, operation) with the path's own parameters put first, references resolved."""
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                shared = item.get("parameters", [])
+                parameters = [resolve(document, p) for p in [*shared, *item[method].get("parameters", [])]]
+                yield path, method, {**item[method], "parameters": parameters}
+
+
+def media_types(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every JSON media type of the document with a name for it."""
+    for _, _, operation in operations(document):
+        name = operation["operationId"]
+        if "requestBody" in operation:
+            yield f"{name} request", operation["requestBody"]["content"]["application/json"]
+        for status, response in operation["responses"].items():
+            yield f"{name} {status}", resolve(document, response)["content"]["application/json"]
+
+
+def validator(document: dict[str, Any], schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
+    whole = {**schema, "components": document["components"]}
+    return jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> DocumentName:
+    chosen: DocumentName = request.param
+    return chosen
+
+
+@pytest.fixture
+def document(name: DocumentName) -> dict[str, Any]:
+    return load(name)
+
+
+def test_is_valid_openapi(document: dict[str, Any]) -> None:
+    validate(document)
+
+
+def test_has_exactly_the_operations(name: DocumentName, document: dict[str, Any]) -> None:
+    found = {
+        operation["operationId"]: f"{method.upper()} {path}"
+        for path, method, operation in operations(document)
+    }
+    assert found == OPERATIONS[name]
+
+
+def test_every_operation_is_described(document: dict[str, Any]) -> None:
+    tags = {tag["name"] for tag in document["tags"]}
+    for _, _, operation in operations(document):
+        assert set(operation["tags"]) <= tags
+        assert operation["summary"]
+        assert operation["description"]
+        for parameter in operation["parameters"]:
+            assert parameter["description"], parameter
+
+
+def test_every_response_has_schema_and_example(document: dict[str, Any]) -> None:
+    for where, media in media_types(document):
+        assert media.get("schema") is not None, where
+        assert "example" in media, where
+
+
+def test_every_operation_documents_the_common_failures(name: DocumentName, document: dict[str, Any]) -> None:
+    for _, _, operation in operations(document):
+        statuses = set(operation["responses"])
+        expected = {"500"}
+        if name == "app-server":
+            expected.add("429")
+        if operation.get("security") != []:
+            expected.add("401")
+        if "requestBody" in operation:
+            expected |= {"413", "415", "422"}
+        assert expected <= statuses, operation["operationId"]
+
+
+def test_every_parameter_is_bounded(document: dict[str, Any]) -> None:
+    for _, _, operation in operations(document):
+        for parameter in operation["parameters"]:
+            if "content" in parameter:
+                continue
+            schema = resolve(document, parameter["schema"])
+            if schema["type"] == "array":
+                assert {"minItems", "maxItems"} <= schema.keys(), parameter["name"]
+                schema = resolve(document, schema["items"])
+            match schema["type"]:
+                case "string":
+                    assert schema.keys() & {"enum", "maxLength", "pattern"}, parameter["name"]
+                case "integer":
+                    assert {"minimum", "maximum"} <= schema.keys(), parameter["name"]
+                case other:
+                    assert other == "boolean"
+
+
+def test_examples_satisfy_their_schemas(document: dict[str, Any]) -> None:
+    for where, media in media_types(document):
+        problems = list(validator(document, media["schema"]).iter_errors(media["example"]))
+        assert not problems, f"{where}: {problems}"
+    for _, _, operation in operations(document):
+        for parameter in operation["parameters"]:
+            holder = parameter["content"]["application/json"] if "content" in parameter else parameter
+            if "example" in holder:
+                validator(document, holder["schema"]).validate(holder["example"])
+
+
+def test_links_lead_to_operations_and_parameters_that_exist(document: dict[str, Any]) -> None:
+    names = {
+        operation["operationId"]: {parameter["name"] for parameter in operation["parameters"]}
+        for _, _, operation in operations(document)
+    }
+    linked = 0
+    for _, _, operation in operations(document):
+        for response in operation["responses"].values():
+            for reference in resolve(document, response).get("links", {}).values():
+                link = resolve(document, reference)
+                assert link["parameters"].keys() <= names[link["operationId"]]
+                linked += 1
+    assert linked >= 20
+
+
+def test_nothing_is_defined_in_vain(name: DocumentName) -> None:
+    text = load_text(name)
+    document = load(name)
+    for section, members in document["components"].items():
+        if section == "securitySchemes":
+            continue
+        for member in members:
+            if (section, member) == ("responses", "MethodNotAllowed"):
+                continue  # no operation can carry it: it answers the methods that are not there
+            assert f"#/components/{section}/{member}'" in text, f"{section}/{member}"
+
+
+def test_schemas_of_the_same_name_are_the_same() -> None:
+    app, agent = (load(name)["components"]["schemas"] for name in NAMES)
+    differing = {name for name in app.keys() & agent.keys() if app[name] != agent[name]}
+    assert differing == {"ConversationInfo", "ServerInfo"}
+
+
+def test_loading_again_gives_a_copy_of_ones_own() -> None:
+    load("app-server")["paths"].clear()
+    assert load("app-server")["paths"]
