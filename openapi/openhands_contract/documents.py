@@ -7,7 +7,7 @@ and may change them.
 
 from __future__ import annotations
 
-import marshal
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +26,7 @@ def load(name: DocumentName) -> dict[str, Any]:
 
     Raises FileNotFoundError when the installation lacks it.
     """
-    document: dict[str, Any] = marshal.loads(_parsed(name))
+    document: dict[str, Any] = json.loads(_parsed(name))
     return document
 
 
@@ -46,5 +46,5 @@ def path_of(name: DocumentName) -> Path:
 
 
 @cache
-def _parsed(name: DocumentName) -> bytes:
-    return marshal.dumps(yaml.load(load_text(name), Loader=_LOADER))  # noqa: S506  # a safe loader either way
+def _parsed(name: DocumentName) -> str:
+    return json.dumps(yaml.load(load_text(name), Loader=_LOADER))  # noqa: S506  # a safe loader either way
