@@ -125,6 +125,7 @@ class AppConversationStartRequest(RequestModel, frozen=True):
     pr_number: list[int] | None = None
     parent_conversation_id: str | None = None
     agent_type: AgentType | None = None
+    suggested_task: JsonObject | None = None
 
 
 class StartRequestEcho(WireModel, frozen=True):

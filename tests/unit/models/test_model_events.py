@@ -180,7 +180,7 @@ def test_a_nested_tool_call_is_read_like_a_flat_one() -> None:
         ("execution_status", "AWAITING_USER_CONFIRMATION", models.ExecutionStatus.WAITING_FOR_CONFIRMATION),
         ("full_state", {"execution_status": "idle"}, models.ExecutionStatus.IDLE),
         ("full_state", {}, None),
-        ("full_state", "idle", models.ExecutionStatus.IDLE),
+        ("full_state", "idle", None),
         ("stats", {"execution_status": "idle"}, None),
         ("execution_status", None, None),
     ],
