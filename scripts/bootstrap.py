@@ -49,8 +49,8 @@ def stamp(extra: str) -> Path:
 
 
 def fingerprint() -> str:
-    """Changes when something else has to be installed."""
-    return hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    """Changes when something else has to be installed, or the same elsewhere."""
+    return hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + bytes(ROOT)).hexdigest()
 
 
 def create_venv() -> None:
@@ -68,23 +68,23 @@ def create_venv() -> None:
 
 
 def is_usable() -> bool:
-    """Whether the environment has a Python that is new enough, and pip. A moved one has neither."""
-    if not PYTHON.exists():
+    """Whether the environment has a Python that is new enough, and pip, and is where it was made.
+
+    The scripts in a moved environment still name the interpreter at its old place.
+    """
+    activate = PYTHON.with_name("activate")
+    if not PYTHON.exists() or not activate.exists() or str(VENV) not in activate.read_text():
         return False
     check = f"import sys, pip; sys.exit(sys.version_info < {OLDEST})"
     return subprocess.run([str(PYTHON), "-c", check], capture_output=True, check=False).returncode == 0
 
 
 def install(wanted: str) -> None:
-    print(
-        f"Installing the project with its extras {EXTRAS[wanted]} into {VENV} (only this once) …", flush=True
-    )
-    pip = [str(PYTHON), "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+    print(f"Installing the project with the extras {EXTRAS[wanted]} into {VENV}, once …", flush=True)
+    pip = [str(PYTHON), "-m", "pip", "-qq", "--disable-pip-version-check", "--no-input"]
     project = f"{ROOT}[{EXTRAS[wanted]}]"
     if subprocess.run([*pip, "install", "--editable", project], check=False).returncode != 0:
-        sys.exit(
-            "pip could not install the project; its own words stand above. Is the package index reachable?"
-        )
+        sys.exit("pip could not install the project, as it says above. Is the package index reachable?")
     stamp(wanted).write_text(fingerprint())
 
 
