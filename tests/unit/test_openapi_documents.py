@@ -161,7 +161,8 @@ def test_every_parameter_is_bounded(document: dict[str, Any]) -> None:
                 case "string":
                     assert schema.keys() & {"enum", "maxLength", "pattern"}, parameter["name"]
                 case "integer":
-                    assert {"minimum", "maximum"} <= schema.keys(), parameter["name"]
+                    assert schema.keys() & {"minimum", "exclusiveMinimum"}, parameter["name"]
+                    assert "maximum" in schema, parameter["name"]
                 case other:
                     assert other == "boolean"
 
