@@ -1,0 +1,87 @@
+"""Client for the OpenHands conversation API, V0 and V1: ``OpenHands`` and ``AsyncOpenHands``.
+
+The sync client is loaded at import, the async one (with asyncio) and the models at first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import errors, models
+from ._core.auth import Auth, BearerAuth
+from ._core.retry import RetryPolicy
+from ._sync.client import OpenHands
+from ._sync.conversations import Conversation, StartTask
+from .errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ConflictError,
+    InvalidArgumentError,
+    NotFoundError,
+    OpenHandsError,
+    PermissionDeniedError,
+    RateLimitError,
+    ResponseFormatError,
+    ServerError,
+    StartTaskError,
+    StartTaskTimeout,
+    StreamError,
+    UnsafeURLError,
+    UnsupportedOperationError,
+    ValidationError,
+)
+
+if TYPE_CHECKING:
+    from ._async.client import AsyncOpenHands
+    from ._async.conversations import AsyncConversation, AsyncStartTask
+
+_LATER = {
+    "AsyncConversation": "_async.conversations",
+    "AsyncOpenHands": "_async.client",
+    "AsyncStartTask": "_async.conversations",
+}
+
+__all__ = [
+    "APIConnectionError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AsyncConversation",
+    "AsyncOpenHands",
+    "AsyncStartTask",
+    "Auth",
+    "AuthenticationError",
+    "BadRequestError",
+    "BearerAuth",
+    "ConflictError",
+    "Conversation",
+    "InvalidArgumentError",
+    "NotFoundError",
+    "OpenHands",
+    "OpenHandsError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "ResponseFormatError",
+    "RetryPolicy",
+    "ServerError",
+    "StartTask",
+    "StartTaskError",
+    "StartTaskTimeout",
+    "StreamError",
+    "UnsafeURLError",
+    "UnsupportedOperationError",
+    "ValidationError",
+    "errors",
+    "models",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,1 @@
+"""Everything that decides, without any I/O. See docs/architecture.md."""

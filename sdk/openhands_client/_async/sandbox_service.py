@@ -1,0 +1,34 @@
+"""``client.sandboxes``: the web frontend's SandboxService, and the rest of the sandbox routes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from openhands_client._core import operations as ops
+from openhands_client._core.batching import batch_get
+
+from .service import AsyncService
+
+if TYPE_CHECKING:
+    from openhands_client import models as m
+
+
+class AsyncSandboxService(AsyncService):
+    """The sandboxes that V1 conversations run in."""
+
+    async def pause_sandbox(self, sandbox_id: str) -> m.SuccessResponse:
+        """Pause a sandbox with everything in it. ``POST /api/v1/sandboxes/{sandbox_id}/pause``"""
+        return await self._call(ops.PAUSE_SANDBOX, path={"sandbox_id": sandbox_id}, body={})
+
+    async def resume_sandbox(self, sandbox_id: str) -> m.SuccessResponse:
+        """Resume a paused sandbox. ``POST /api/v1/sandboxes/{sandbox_id}/resume``"""
+        return await self._call(ops.RESUME_SANDBOX, path={"sandbox_id": sandbox_id}, body={})
+
+    async def batch_get_sandboxes(self, ids: Sequence[str]) -> list[m.SandboxInfo | None]:
+        """Sandboxes in the order of ``ids``, None for missing ones. ``GET /api/v1/sandboxes``"""
+        return await self._driver.run(batch_get(self._driver.session, ops.BATCH_GET_SANDBOXES, "id", ids))
+
+    async def search_sandboxes(self, *, page_id: str | None = None, limit: int = 100) -> m.SandboxPage:
+        """One page of sandboxes. ``GET /api/v1/sandboxes/search``"""
+        return await self._call(ops.SEARCH_SANDBOXES, query={"page_id": page_id, "limit": limit})

@@ -1,0 +1,58 @@
+"""WebSockets: text frames in, our own exceptions out. The URL holds a key, so it is never shown."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from openhands_client._core.commands import SocketClosed, SocketRefused
+from openhands_client.errors import APIConnectionError, APITimeoutError
+
+from .compat import ClientConnection, connect_websocket, receive
+
+CLOSE_TIMEOUT = 1.0
+LARGEST_FRAME = 64 * 1024 * 1024
+
+
+class AsyncSocket:
+    """An open WebSocket."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def connect(cls, url: str, timeout: float) -> AsyncSocket:
+        """Raises SocketRefused, APITimeoutError or APIConnectionError."""
+        try:
+            connection = await connect_websocket(
+                url, open_timeout=timeout, close_timeout=CLOSE_TIMEOUT, max_size=LARGEST_FRAME
+            )
+        except InvalidStatus as refusal:
+            raise SocketRefused(refusal.response.status_code) from None
+        except TimeoutError:
+            raise APITimeoutError(f"{_origin(url)} did not open the WebSocket in {timeout:g} s") from None
+        except (OSError, InvalidHandshake, EOFError) as failure:
+            reason = str(failure) or type(failure).__name__
+            raise APIConnectionError(f"no WebSocket to {_origin(url)}: {reason}") from None
+        return cls(connection)
+
+    async def receive(self, timeout: float) -> str | None:
+        """The next text frame, or None when there is none in time. Raises SocketClosed."""
+        try:
+            frame = await receive(self._connection, timeout)
+        except TimeoutError:
+            return None
+        except ConnectionClosed as closed:
+            raise (
+                SocketClosed(closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else SocketClosed(1006)
+            ) from None
+        return frame if isinstance(frame, str) else frame.decode(errors="replace")
+
+    async def aclose(self) -> None:
+        await self._connection.close()
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

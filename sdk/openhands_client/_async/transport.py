@@ -1,0 +1,113 @@
+"""The only module that knows the HTTP library: plain requests in, plain responses and our errors out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import httpx
+
+from openhands_client._core.commands import Request, Response
+from openhands_client.errors import APIConnectionError, APITimeoutError
+
+CONNECT_TIMEOUT = 10.0
+
+
+class AsyncStreamedBody:
+    """An answer whose body is still arriving."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.head = Response(response.status_code, response.headers, b"")
+        self._response = response
+        self._pieces: AsyncIterator[bytes] = response.aiter_bytes()
+
+    async def read(self) -> bytes:
+        """The next piece; empty at the end. Raises APIConnectionError."""
+        with _failures_of(self._response.request):
+            return await anext(self._pieces, b"")
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+class AsyncTransport:
+    """Sends requests over a pool of connections, which is opened when first needed."""
+
+    def __init__(self, http_client: httpx.AsyncClient | None = None) -> None:
+        self._client = http_client
+        self._owns_client = http_client is None
+        self._closed = False
+
+    @property
+    def owns_client(self) -> bool:
+        return self._owns_client
+
+    async def send(self, request: Request) -> Response:
+        """Send a request and read the whole answer. Raises APIConnectionError."""
+        client = self._open_client()
+        outgoing = _build(client, request)
+        with _failures_of(outgoing):
+            response = await client.send(outgoing, follow_redirects=False)
+        return Response(response.status_code, response.headers, response.content)
+
+    async def open(self, request: Request) -> AsyncStreamedBody:
+        """Send a request and read only the head of the answer. Raises APIConnectionError."""
+        client = self._open_client()
+        outgoing = _build(client, request)
+        with _failures_of(outgoing):
+            response = await client.send(outgoing, stream=True, follow_redirects=False)
+        return AsyncStreamedBody(response)
+
+    async def aclose(self) -> None:
+        """Close the pool, unless it was given to us."""
+        self._closed = True
+        if self._client is not None and self._owns_client:
+            await self._client.aclose()
+
+    def _open_client(self) -> httpx.AsyncClient:
+        if self._closed:
+            raise RuntimeError("this client is closed")
+        if self._client is None:
+            self._client = httpx.AsyncClient()
+        return self._client
+
+
+def _build(client: httpx.AsyncClient, request: Request) -> httpx.Request:
+    timeout = request.timeout
+    connect = CONNECT_TIMEOUT if timeout is None else min(timeout, CONNECT_TIMEOUT)
+    return client.build_request(
+        request.method,
+        request.url,
+        headers=request.headers,
+        content=request.content,
+        timeout=httpx.Timeout(timeout, connect=connect),
+    )
+
+
+@contextmanager
+def _failures_of(request: httpx.Request) -> Iterator[None]:
+    """Turn the library's exceptions into ours. Their messages name the server, never a path or a query."""
+    try:
+        yield
+    except (httpx.ConnectTimeout, httpx.PoolTimeout) as failure:
+        raise APITimeoutError(_unreachable(request, "no connection in time"), request_sent=False) from failure
+    except httpx.ConnectError as failure:
+        raise APIConnectionError(_unreachable(request, str(failure)), request_sent=False) from failure
+    except httpx.TimeoutException as failure:
+        raise APITimeoutError(f"{_origin(request)} did not answer {request.method} in time") from failure
+    except httpx.RequestError as failure:
+        reason = str(failure) or type(failure).__name__
+        raise APIConnectionError(f"the connection to {_origin(request)} broke: {reason}") from failure
+
+
+def _unreachable(request: httpx.Request, reason: str) -> str:
+    return (
+        f"cannot reach {_origin(request)} ({reason}). Is the server running there? "
+        "The address comes from base_url= or OPENHANDS_BASE_URL"
+    )
+
+
+def _origin(request: httpx.Request) -> str:
+    parts = urlsplit(str(request.url))
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")

@@ -1,0 +1,26 @@
+"""Batch reads of any length: servers take 99 ids, or 100, or answer 500 above that; pieces of 50 suit all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from .commands import Flow
+from .operation import Operation
+from .pipeline import call
+from .session import Session
+
+T = TypeVar("T")
+
+BATCH = 50
+
+
+def batch_get(
+    session: Session, operation: Operation[list[T | None]], parameter: str, ids: Sequence[str]
+) -> Flow[list[T | None]]:
+    """One item per id, in the order of the ids; None where there is no such item."""
+    items: list[T | None] = []
+    for start in range(0, len(ids), BATCH):
+        piece = list(ids[start : start + BATCH])
+        items += yield from call(session, operation, query={parameter: piece})
+    return items

@@ -1,0 +1,211 @@
+"""What a flow may ask for.
+
+A *flow* is a generator. It yields commands, a driver performs them, sends back the reply, and throws a
+failure into the flow where the command stands. So a rule is written once, for sync and async callers
+alike, and can be tested by playing the driver.
+
+Flows use the helpers below (``response = yield from send(request)``) because a bare ``yield`` has no type.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request. ``timeout`` is the longest silence in seconds; None waits for ever."""
+
+    method: str
+    url: str
+    headers: dict[str, str] = field(repr=False)
+    content: bytes | None = field(default=None, repr=False)
+    timeout: float | None = None
+
+
+@dataclass(slots=True)
+class Response:
+    """One whole HTTP answer, with lower-case header names."""
+
+    status_code: int
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes = field(repr=False)
+
+    @property
+    def is_json(self) -> bool:
+        return "json" in self.headers.get("content-type", "")
+
+    @property
+    def is_html(self) -> bool:
+        return "text/html" in self.headers.get("content-type", "")
+
+    @property
+    def retry_after(self) -> float | None:
+        """The ``Retry-After`` header in seconds; it may be a number or a date (RFC 9110, 10.2.3)."""
+        value = self.headers.get("retry-after")
+        if value is None:
+            return None
+        try:
+            return max(0.0, float(value))
+        except ValueError:
+            date = email.utils.parsedate_tz(value)
+            return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
+
+
+class Body(Protocol):
+    """An answer whose body is still arriving."""
+
+    @property
+    def head(self) -> Response: ...
+
+
+class Socket(Protocol):
+    """An open WebSocket."""
+
+
+class SocketRefused(Exception):
+    """The server answered the WebSocket handshake with an HTTP status."""
+
+    def __init__(self, status_code: int) -> None:
+        super().__init__(f"the WebSocket handshake was answered with HTTP {status_code}")
+        self.status_code = status_code
+
+
+class SocketClosed(Exception):
+    """The WebSocket is closed. ``code`` 1006 means: without a goodbye."""
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(f"the WebSocket was closed with code {code}" + (f" ({reason})" if reason else ""))
+        self.code = code
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    url: str = field(repr=False)
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    socket: Socket
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    resource: Body | Socket
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    value: Any
+
+
+Command: TypeAlias = Send | Open | Read | Connect | Receive | Close | Sleep | Call | Emit
+Flow: TypeAlias = Generator[Command, Any, T]
+
+
+def send(request: Request) -> Flow[Response]:
+    """Send a request and read the whole answer. Fails with APIConnectionError."""
+    response: Response = yield Send(request)
+    return response
+
+
+def open_body(request: Request) -> Flow[Body]:
+    """Send a request and read only the head of the answer. The driver closes it when the flow ends."""
+    body: Body = yield Open(request)
+    return body
+
+
+def read(body: Body) -> Flow[bytes]:
+    """The next piece of a body as it arrived; empty at its end. Fails with APIConnectionError."""
+    piece: bytes = yield Read(body)
+    return piece
+
+
+def connect(url: str, timeout: float) -> Flow[Socket]:
+    """Open a WebSocket within ``timeout`` seconds. Fails with SocketRefused or APIConnectionError."""
+    socket: Socket = yield Connect(url, timeout)
+    return socket
+
+
+def receive(socket: Socket, timeout: float) -> Flow[str | None]:
+    """The next text frame, or None when there was none in ``timeout`` seconds. Fails with SocketClosed."""
+    frame: str | None = yield Receive(socket, timeout)
+    return frame
+
+
+def close(resource: Body | Socket) -> Flow[None]:
+    """Close a body or socket before the flow ends."""
+    yield Close(resource)
+
+
+def sleep(seconds: float) -> Flow[None]:
+    yield Sleep(seconds)
+
+
+def call_back(function: Callable[..., Any], *arguments: Any) -> Flow[Any]:
+    """Call a function of the user's; under async, it may be a coroutine function."""
+    result: Any = yield Call(function, arguments)
+    return result
+
+
+def emit(value: Any) -> Flow[None]:
+    """Hand a value to whoever iterates over the flow."""
+    yield Emit(value)
+
+
+def silence(flow: Flow[T]) -> Flow[T]:
+    """The same flow, with what it emits dropped."""
+    step: Callable[[], Command] = partial(next, flow)
+    try:
+        while True:
+            command = step()
+            if isinstance(command, Emit):
+                step = partial(flow.send, None)
+                continue
+            try:
+                reply = yield command
+            except Exception as failure:  # noqa: BLE001 - whatever it is, the inner flow decides
+                step = partial(flow.throw, failure)
+            else:
+                step = partial(flow.send, reply)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        flow.close()

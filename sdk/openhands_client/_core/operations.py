@@ -1,0 +1,217 @@
+"""The catalogue: one record per operation of openapi/app-server.yaml and openapi/agent-server.yaml.
+
+Constants carry the operationId; those of the agent server are prefixed, because both documents use the
+same short names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from openhands_client import models as m
+
+from .operation import Operation, Repeat
+
+
+def _anything() -> TypeAdapter[Any]:
+    return TypeAdapter(Any)
+
+
+def _count() -> TypeAdapter[int]:
+    return TypeAdapter(int)
+
+
+def _yes_or_no() -> TypeAdapter[bool]:
+    return TypeAdapter(bool)
+
+
+def _success() -> TypeAdapter[m.SuccessResponse]:
+    return TypeAdapter(m.SuccessResponse)
+
+
+_CONVERSATION = "/api/conversations/{conversation_id}"
+_APP_CONVERSATIONS = "/api/v1/app-conversations"
+_START_TASKS = "/api/v1/app-conversations/start-tasks"
+_SANDBOXES = "/api/v1/sandboxes"
+
+# V0 conversations
+
+CREATE_CONVERSATION = Operation(
+    "app",
+    "create_conversation",
+    "POST",
+    "/api/conversations",
+    lambda: TypeAdapter(m.ConversationResponse),
+    Repeat.NEVER,
+)
+LIST_CONVERSATIONS = Operation(
+    "app",
+    "list_conversations",
+    "GET",
+    "/api/conversations",
+    lambda: TypeAdapter(m.ConversationInfoResultSet),
+)
+GET_CONVERSATION = Operation(
+    "app",
+    "get_conversation",
+    "GET",
+    _CONVERSATION,
+    lambda: TypeAdapter(m.ConversationInfo),
+    null_is_missing=True,
+)
+UPDATE_CONVERSATION = Operation("app", "update_conversation", "PATCH", _CONVERSATION, _yes_or_no)
+DELETE_CONVERSATION = Operation("app", "delete_conversation", "DELETE", _CONVERSATION, _yes_or_no)
+START_CONVERSATION = Operation(
+    "app",
+    "start_conversation",
+    "POST",
+    _CONVERSATION + "/start",
+    lambda: TypeAdapter(m.ConversationResponse),
+)
+STOP_CONVERSATION = Operation(
+    "app",
+    "stop_conversation",
+    "POST",
+    _CONVERSATION + "/stop",
+    lambda: TypeAdapter(m.ConversationResponse),
+)
+PAUSE_CONVERSATION = Operation("app", "pause_conversation", "POST", _CONVERSATION + "/pause", _success)
+GET_CONVERSATION_CONFIG = Operation(
+    "app",
+    "get_conversation_config",
+    "GET",
+    _CONVERSATION + "/config",
+    lambda: TypeAdapter(m.ConversationConfig),
+)
+
+# V0 events
+
+SEARCH_CONVERSATION_EVENTS = Operation(
+    "app",
+    "search_conversation_events",
+    "GET",
+    _CONVERSATION + "/events",
+    lambda: TypeAdapter(m.EventsPage),
+)
+ADD_CONVERSATION_EVENT = Operation(
+    "app", "add_conversation_event", "POST", _CONVERSATION + "/events", _success, Repeat.NEVER
+)
+ADD_CONVERSATION_MESSAGE = Operation(
+    "app", "add_conversation_message", "POST", _CONVERSATION + "/message", _success, Repeat.NEVER
+)
+
+# V1 conversations on the app server
+
+START_APP_CONVERSATION = Operation(
+    "app",
+    "start_app_conversation",
+    "POST",
+    _APP_CONVERSATIONS,
+    lambda: TypeAdapter(m.AppConversationStartTask),
+    Repeat.NEVER,
+)
+STREAM_START_APP_CONVERSATION = Operation(
+    "app",
+    "stream_start_app_conversation",
+    "POST",
+    _APP_CONVERSATIONS + "/stream-start",
+    lambda: TypeAdapter(m.AppConversationStartTask),  # of one element of the streamed array
+    Repeat.NEVER,
+)
+BATCH_GET_APP_CONVERSATIONS = Operation(
+    "app",
+    "batch_get_app_conversations",
+    "GET",
+    _APP_CONVERSATIONS,
+    lambda: TypeAdapter(list[m.AppConversation | None]),
+)
+SEARCH_APP_CONVERSATIONS = Operation(
+    "app",
+    "search_app_conversations",
+    "GET",
+    _APP_CONVERSATIONS + "/search",
+    lambda: TypeAdapter(m.AppConversationPage),
+)
+COUNT_APP_CONVERSATIONS = Operation(
+    "app", "count_app_conversations", "GET", _APP_CONVERSATIONS + "/count", _count
+)
+BATCH_GET_START_TASKS = Operation(
+    "app",
+    "batch_get_start_tasks",
+    "GET",
+    _START_TASKS,
+    lambda: TypeAdapter(list[m.AppConversationStartTask | None]),
+)
+SEARCH_START_TASKS = Operation(
+    "app",
+    "search_start_tasks",
+    "GET",
+    _START_TASKS + "/search",
+    lambda: TypeAdapter(m.AppConversationStartTaskPage),
+)
+COUNT_START_TASKS = Operation("app", "count_start_tasks", "GET", _START_TASKS + "/count", _count)
+
+# Events of V1 conversations as the app server was told of them
+
+SEARCH_EVENTS = Operation(
+    "app", "search_events", "GET", "/api/v1/events/search", lambda: TypeAdapter(m.EventPage)
+)
+COUNT_EVENTS = Operation("app", "count_events", "GET", "/api/v1/events/count", _count)
+
+# Sandboxes
+
+BATCH_GET_SANDBOXES = Operation(
+    "app", "batch_get_sandboxes", "GET", _SANDBOXES, lambda: TypeAdapter(list[m.SandboxInfo | None])
+)
+SEARCH_SANDBOXES = Operation(
+    "app", "search_sandboxes", "GET", _SANDBOXES + "/search", lambda: TypeAdapter(m.SandboxPage)
+)
+PAUSE_SANDBOX = Operation("app", "pause_sandbox", "POST", _SANDBOXES + "/{sandbox_id}/pause", _success)
+RESUME_SANDBOX = Operation("app", "resume_sandbox", "POST", _SANDBOXES + "/{sandbox_id}/resume", _success)
+
+# Both servers
+
+ALIVE = Operation("app", "alive", "GET", "/alive", _anything)
+HEALTH = Operation("app", "health", "GET", "/health", _anything)
+SERVER_INFO = Operation("app", "server_info", "GET", "/server_info", lambda: TypeAdapter(m.ServerInfo))
+AGENT_ALIVE = Operation("agent", "alive", "GET", "/alive", _anything)
+AGENT_HEALTH = Operation("agent", "health", "GET", "/health", _anything)
+AGENT_SERVER_INFO = Operation(
+    "agent", "server_info", "GET", "/server_info", lambda: TypeAdapter(m.ServerInfo)
+)
+
+# V1 conversations on their agent server
+
+AGENT_GET_CONVERSATION = Operation(
+    "agent", "get_conversation", "GET", _CONVERSATION, lambda: TypeAdapter(m.AgentConversationInfo)
+)
+AGENT_RUN_CONVERSATION = Operation(
+    "agent", "run_conversation", "POST", _CONVERSATION + "/run", _success, Repeat.NEVER
+)
+AGENT_PAUSE_CONVERSATION = Operation(
+    "agent", "pause_conversation", "POST", _CONVERSATION + "/pause", _success
+)
+AGENT_SEARCH_EVENTS = Operation(
+    "agent",
+    "search_events",
+    "GET",
+    _CONVERSATION + "/events/search",
+    lambda: TypeAdapter(m.EventPage),
+)
+AGENT_COUNT_EVENTS = Operation("agent", "count_events", "GET", _CONVERSATION + "/events/count", _count)
+AGENT_GET_EVENT: Operation[m.AnyEvent] = Operation(
+    "agent", "get_event", "GET", _CONVERSATION + "/events/{event_id}", lambda: TypeAdapter(m.AnyEvent)
+)
+AGENT_SEND_EVENT = Operation("agent", "send_event", "POST", _CONVERSATION + "/events", _success, Repeat.NEVER)
+AGENT_RESPOND_TO_CONFIRMATION = Operation(
+    "agent",
+    "respond_to_confirmation",
+    "POST",
+    _CONVERSATION + "/events/respond_to_confirmation",
+    _success,
+    Repeat.NEVER,
+)
+
+ALL: tuple[Operation[Any], ...] = tuple(value for value in globals().values() if isinstance(value, Operation))

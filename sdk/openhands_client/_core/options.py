@@ -1,0 +1,81 @@
+"""What a client is made with, checked and completed from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from .auth import Auth, Endpoint
+from .retry import RetryPolicy
+from .session import Session
+
+Api: TypeAlias = Literal["auto", "v1", "v0"]
+
+DEFAULT_BASE_URL = "http://localhost:3000"
+DEFAULT_TIMEOUT = 60.0
+DEFAULT_RETRIES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The arguments of a client, without its connections."""
+
+    base_url: str
+    api_key: str | None = field(default=None, repr=False)
+    session_api_key: str | None = field(default=None, repr=False)
+    auth: Auth | None = None
+    timeout: float | None = DEFAULT_TIMEOUT
+    max_retries: int = DEFAULT_RETRIES
+    api: Api = "auto"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def resolve(
+        cls,
+        *,
+        base_url: str | None,
+        api_key: str | None,
+        session_api_key: str | None,
+        auth: Auth | None,
+        timeout: float | None,
+        max_retries: int,
+        api: Api,
+        headers: Mapping[str, str] | None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> Options:
+        """Fill in what was not given from OPENHANDS_BASE_URL, OPENHANDS_API_KEY (or OPENHANDS_CLOUD_API_KEY)
+        and OPENHANDS_SESSION_API_KEY. Raises ValueError for values that cannot be meant."""
+        if api not in ("auto", "v1", "v0"):
+            raise ValueError(f"api must be 'auto', 'v1' or 'v0', not {api!r}")
+        if not isinstance(max_retries, int) or max_retries < 0:
+            raise ValueError(f"max_retries must be 0 or more, not {max_retries!r}; 0 sends each request once")
+        if timeout is not None and timeout <= 0:
+            raise ValueError(f"timeout must be more than 0 seconds, not {timeout!r}; None waits for ever")
+        if auth is not None and api_key is not None:
+            raise ValueError("give either api_key or auth, not both")
+        if auth is None:
+            known = environment.get
+            api_key = api_key or known("OPENHANDS_API_KEY") or known("OPENHANDS_CLOUD_API_KEY") or None
+        return cls(
+            base_url=base_url or environment.get("OPENHANDS_BASE_URL") or DEFAULT_BASE_URL,
+            api_key=api_key,
+            session_api_key=session_api_key or environment.get("OPENHANDS_SESSION_API_KEY") or None,
+            auth=auth,
+            timeout=timeout,
+            max_retries=max_retries,
+            api=api,
+            headers=dict(headers or {}),
+        )
+
+    def session(self) -> Session:
+        """A session with nothing learnt yet. Raises UnsafeURLError for a base URL that is not plain http(s)."""
+        endpoint = Endpoint.app(
+            self.base_url,
+            api_key=self.api_key,
+            session_api_key=self.session_api_key,
+            auth=self.auth,
+            headers=self.headers,
+        )
+        return Session(endpoint, self.timeout, RetryPolicy(max_retries=self.max_retries), self.api)

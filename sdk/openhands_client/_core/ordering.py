@@ -1,0 +1,164 @@
+"""What a caller of ``create()`` wants, and how each generation of the API is asked for it."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+from urllib.parse import urlsplit
+
+from openhands_client import models as m
+from openhands_client.errors import InvalidArgumentError, UnsupportedOperationError
+
+_PROVIDER_OF_HOST = {
+    "github.com": "github",
+    "gitlab.com": "gitlab",
+    "bitbucket.org": "bitbucket",
+    "dev.azure.com": "azure_devops",
+}
+_SCP_FORM = re.compile(r"^[\w.-]+@(?P<host>[\w.-]+):(?P<path>.+)$")
+
+
+class CreateOptions(TypedDict, total=False):
+    """The keyword arguments of ``create()`` beside ``wait``, for type checkers."""
+
+    repository: str | None
+    git_provider: str | None
+    branch: str | None
+    instructions: str | None
+    title: str | None
+    image_urls: Sequence[str] | None
+    suggested_task: Mapping[str, Any] | None
+    create_microagent: Mapping[str, Any] | None
+    replay_json: str | None
+    mcp_config: Mapping[str, Any] | None
+    parent: str | None
+    agent_type: str | None
+    llm_model: str | None
+    run: bool
+    api: Literal["auto", "v1", "v0"] | None
+    timeout: float | None
+    poll_interval: float | None
+    on_progress: Callable[[Any], Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewConversation:
+    """The arguments of ``create()``, checked and normalized."""
+
+    message: str | None = None
+    repository: str | None = None
+    git_provider: str | None = None
+    branch: str | None = None
+    instructions: str | None = None
+    title: str | None = None
+    image_urls: Sequence[str] | None = None
+    suggested_task: Mapping[str, Any] | None = None
+    create_microagent: Mapping[str, Any] | None = None
+    replay_json: str | None = None
+    mcp_config: Mapping[str, Any] | None = None
+    parent: str | None = None
+    agent_type: str | None = None
+    llm_model: str | None = None
+    run: bool = True
+
+    @classmethod
+    def of(cls, **arguments: Any) -> NewConversation:
+        """Raises InvalidArgumentError for what no server accepts."""
+        title = arguments.get("title")
+        if title is not None and not 1 <= len(title.strip()) <= 200:
+            raise InvalidArgumentError("title must have 1 to 200 characters; nothing was sent")
+        repository, provider = normalize_repository(
+            arguments.pop("repository"), arguments.pop("git_provider")
+        )
+        return cls(repository=repository, git_provider=provider, **arguments)
+
+    @property
+    def only_v0(self) -> list[str]:
+        """The arguments that V1 has no place for."""
+        names = ("create_microagent", "replay_json", "mcp_config")
+        return [name for name in names if getattr(self, name) is not None]
+
+    @property
+    def only_v1(self) -> list[str]:
+        """The arguments that V0 has no place for."""
+        names = [name for name in ("parent", "agent_type", "llm_model") if getattr(self, name) is not None]
+        return names if self.run or not self.message else [*names, "run=False"]
+
+    def check_for(self, generation: str) -> None:
+        """Raises UnsupportedOperationError for arguments that this generation would silently ignore."""
+        lost = self.only_v0 if generation == "v1" else self.only_v1
+        if lost:
+            raise UnsupportedOperationError(
+                f"{', '.join(lost)} cannot be asked for in a {generation.upper()} conversation; nothing was started"
+            )
+
+    def v0_body(self) -> dict[str, Any]:
+        body = {
+            "repository": self.repository,
+            "git_provider": self.git_provider,
+            "selected_branch": self.branch,
+            "initial_user_msg": self.message,
+            "image_urls": list(self.image_urls) if self.image_urls else None,
+            "replay_json": self.replay_json,
+            "suggested_task": self.suggested_task,
+            "create_microagent": self.create_microagent,
+            "conversation_instructions": self.instructions,
+            "mcp_config": self.mcp_config,
+        }
+        return {name: value for name, value in body.items() if value is not None}
+
+    def v1_body(self) -> m.AppConversationStartRequest:
+        """The start request. It carries an id of our choosing, by which the conversation can be found again.
+
+        A first message that must not wake the agent is not part of it: one server line runs it regardless.
+        """
+        wakes = self.message is not None and self.run
+        return m.AppConversationStartRequest(
+            conversation_id=uuid.uuid4().hex,
+            initial_message=user_message(self.message or "", self.image_urls, run=True) if wakes else None,
+            system_message_suffix=self.instructions,
+            selected_repository=self.repository,
+            selected_branch=self.branch,
+            git_provider=None if self.git_provider is None else m.ProviderType(self.git_provider),
+            title=self.title,
+            parent_conversation_id=self.parent,
+            agent_type=None if self.agent_type is None else m.AgentType(self.agent_type),
+            llm_model=self.llm_model,
+            suggested_task=None if self.suggested_task is None else dict(self.suggested_task),
+        )
+
+
+def user_message(text: str, image_urls: Sequence[str] | None, *, run: bool) -> m.SendMessageRequest:
+    content: list[m.TextContent | m.ImageContent] = [m.TextContent(text=text)]
+    if image_urls:
+        content.append(m.ImageContent(image_urls=list(image_urls)))
+    return m.SendMessageRequest(content=content, run=run)
+
+
+def normalize_repository(repository: str | None, provider: str | None) -> tuple[str | None, str | None]:
+    """``owner/name`` and the provider in lower case, as servers want them, from a name or any clone URL.
+
+    Raises InvalidArgumentError when there is no owner and name in it.
+    """
+    provider = provider.lower() if provider else None
+    if repository is None:
+        return None, provider
+    host, path = _host_and_path(repository.strip())
+    name = path.strip("/").removesuffix(".git")
+    if not re.fullmatch(r"[^/\s]+(/[^/\s]+)+", name):
+        raise InvalidArgumentError(
+            f"repository must be owner/name or a clone URL, not {repository!r}; nothing was sent"
+        )
+    return name, provider or _PROVIDER_OF_HOST.get(host)
+
+
+def _host_and_path(repository: str) -> tuple[str, str]:
+    if scp := _SCP_FORM.match(repository):
+        return scp["host"].lower(), scp["path"]
+    if "://" in repository:
+        parts = urlsplit(repository)
+        return (parts.hostname or "").lower(), parts.path
+    return "", repository

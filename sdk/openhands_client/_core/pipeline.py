@@ -1,0 +1,133 @@
+"""The one way a request takes: build → authenticate → send → retry → map errors → decode."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TypeVar
+from urllib.parse import urljoin
+
+from openhands_client.errors import APIStatusError, OpenHandsError, ResponseFormatError
+
+from .auth import Endpoint, origin_of
+from .commands import Body, Flow, Request, Response, close, open_body, read, send
+from .operation import JsonBody, Operation, Query
+from .session import Session
+
+T = TypeVar("T")
+
+logger = logging.getLogger("openhands_client")
+
+MAX_REDIRECTS = 5
+
+
+def call(
+    session: Session,
+    operation: Operation[T],
+    *,
+    endpoint: Endpoint | None = None,
+    path: Mapping[str, str] | None = None,
+    query: Query | None = None,
+    body: JsonBody | None = None,
+    timeout: float | None = None,
+) -> Flow[T]:
+    """Perform one operation. ``timeout`` (seconds) replaces the session's for this call."""
+    endpoint = endpoint or session.endpoint
+    request = operation.request(endpoint.base_url, path, query, body, timeout or session.timeout)
+    response = yield from session.retry.run(
+        operation.repeat, lambda: exchange(endpoint, request, str(operation))
+    )
+    return operation.decode(response)
+
+
+def exchange(endpoint: Endpoint, request: Request, asked: str) -> Flow[Response]:
+    """One try: fails with APIStatusError unless the answer is a 2xx. Expired credentials are renewed once."""
+    response = yield from _authenticated(endpoint, request)
+    if response.status_code == 401 and endpoint.auth is not None and (yield from endpoint.auth.refresh()):
+        response = yield from _authenticated(endpoint, request)
+    if not 200 <= response.status_code < 300:
+        failure = APIStatusError.from_response(asked, response)
+        logger.debug("%s", failure)
+        raise failure
+    return response
+
+
+def open_stream(endpoint: Endpoint, request: Request, asked: str) -> Flow[Body]:
+    """One try to get an answer that is read piece by piece. Fails like ``exchange``, and for a web page."""
+    body = yield from open_body((yield from authorize(endpoint, request)))
+    if body.head.status_code == 401 and endpoint.auth is not None and (yield from endpoint.auth.refresh()):
+        yield from close(body)
+        body = yield from open_body((yield from authorize(endpoint, request)))
+    if not 200 <= body.head.status_code < 300:
+        raise APIStatusError.from_response(asked, (yield from read_all(body)))
+    if body.head.is_html:
+        raise ResponseFormatError(
+            f"{asked} answered with a web page instead of JSON", response=body.head, is_html=True
+        )
+    return body
+
+
+def read_all(body: Body) -> Flow[Response]:
+    """The whole answer of a body that is still arriving."""
+    pieces = []
+    while piece := (yield from read(body)):
+        pieces.append(piece)
+    return Response(body.head.status_code, body.head.headers, b"".join(pieces))
+
+
+def authorize(endpoint: Endpoint, request: Request) -> Flow[Request]:
+    """The same request with the endpoint's credentials."""
+    headers = yield from endpoint.headers()
+    if not headers:
+        return request
+    return Request(
+        request.method, request.url, {**request.headers, **headers}, request.content, request.timeout
+    )
+
+
+def _authenticated(endpoint: Endpoint, request: Request) -> Flow[Response]:
+    response = yield from send((yield from authorize(endpoint, request)))
+    hops = 0
+    while (location := _redirect(response)) is not None:
+        hops += 1
+        if hops > MAX_REDIRECTS:
+            raise ResponseFormatError(f"more than {MAX_REDIRECTS} redirects", response=response)
+        target = urljoin(request.url, location)
+        request = Request(request.method, target, request.headers, request.content, request.timeout)
+        if same_origin(endpoint.base_url, target):
+            response = yield from send((yield from authorize(endpoint, request)))
+        elif request.method == "GET":
+            response = yield from send(request)  # another origin gets none of our credentials
+        else:
+            raise ResponseFormatError(
+                f"refused to follow a redirect of {request.method} to another origin: {origin_of(target, 'redirect')}",
+                response=response,
+            )
+    return response
+
+
+def _redirect(response: Response) -> str | None:
+    """307 and 308 keep the method; the others would turn a POST into a GET, which no operation means."""
+    return response.headers.get("location") if response.status_code in (307, 308) else None
+
+
+def same_origin(one: str, other: str) -> bool:
+    try:
+        return origin_of(one, "URL") == origin_of(other, "URL")
+    except OpenHandsError:
+        return False
+
+
+def route_is_missing(failure: OpenHandsError) -> bool:
+    """Whether an answer says «no such route here» rather than «no such thing».
+
+    Then the server has certainly not acted, and another generation of the API may be tried.
+    """
+    if isinstance(failure, ResponseFormatError):
+        return failure.is_html  # a single-page application answers every path with its page
+    if isinstance(failure, APIStatusError) and failure.response is not None:
+        if failure.status_code in (405, 501):
+            return True
+        if failure.status_code == 404:
+            return failure.detail == "Not Found" or not failure.response.is_json
+    return False

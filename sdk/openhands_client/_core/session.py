@@ -1,0 +1,41 @@
+"""What one client knows: where its server is, how patient it is, and what that server turned out to offer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from .auth import Endpoint
+from .retry import RetryPolicy
+
+Generation: TypeAlias = Literal["v0", "v1"]
+
+
+@dataclass
+class Offers:
+    """What the server was seen to lack. Unknown until tried, then remembered."""
+
+    v0: bool | None = None
+    v1: bool | None = None
+    stream_start: bool | None = None
+
+    def lack(self, generation: Generation) -> None:
+        """Remember that the server has no such generation."""
+        if generation == "v0":
+            self.v0 = False
+        else:
+            self.v1 = False
+
+
+@dataclass
+class Session:
+    """``timeout`` is the longest silence of a server in seconds; None waits for ever."""
+
+    endpoint: Endpoint
+    timeout: float | None
+    retry: RetryPolicy
+    api: Literal["auto", "v1", "v0"] = "auto"
+    offers: Offers = field(default_factory=Offers)
+    clock: Callable[[], float] = time.monotonic

@@ -1,0 +1,283 @@
+"""Events of one conversation: history, then live; each once, in order; until the agent rests or for ever.
+
+V1: subscribe first, then read the log over REST, so that nothing falls between; what the socket repeats is
+dropped by id. When the socket says that the agent came to rest, the log is read once more: a status can
+overtake the events that led to it, and is handed out only after them.
+
+V0: the log is read again and again from the last id on.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+from urllib.parse import quote, urlencode
+
+import pydantic
+
+from openhands_client import models as m
+from openhands_client.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    NotFoundError,
+    ServerError,
+    StreamError,
+)
+
+from . import operations as ops
+from .auth import Endpoint
+from .commands import Flow, Socket, SocketClosed, SocketRefused, close, connect, emit, receive, sleep
+from .operation import check_id
+from .pipeline import call
+from .resting import V0_REST, V1_REST, Resting
+from .session import Session
+from .timing import Backoff, Deadline
+
+Until: TypeAlias = Literal["rest", "forever"]
+
+logger = logging.getLogger("openhands_client")
+
+HANDSHAKE_TIMEOUT = 10.0
+FIRST_FRAME_TIMEOUT = 5.0
+SETTLE = 2.0  # how long an agent that got a message may take to show that it woke up
+SILENCE = 20.0  # without a frame for so long, the log is read in case one was lost
+PAGE = 100  # the most that every server accepts
+RECONNECTS = 6
+RECONNECT = Backoff(first=0.2, factor=2.0, longest=10.0)
+V0_POLL = Backoff(first=0.1, factor=1.5, longest=1.0)
+V0_LOOK_EVERY = 5  # polls without news after which the conversation's status is asked for
+CLOSED_UNAUTHENTICATED, CLOSED_UNKNOWN = 4001, 4004
+
+
+@dataclass
+class V1Stream:
+    """The events of a V1 conversation, from its agent server. ``after`` is the id of the last event known."""
+
+    session: Session
+    conversation_id: str
+    endpoint: Endpoint
+    after: str | None = None
+    until: Until = "rest"
+    deadline: Deadline = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_id("conversation_id", self.conversation_id)
+        self._resting = Resting(V1_REST)
+        self._seen: set[str] = set() if self.after is None else {self.after}
+        self._checkpoint = self.after  # the log was read without a gap up to here
+        self._socket: Socket | None = None
+        self._failures = 0
+
+    def history(self) -> Flow[None]:
+        """Emit what is stored, and end."""
+        yield from self._catch_up()
+
+    def run(self) -> Flow[str]:
+        """Emit events; return the state in which the agent came to rest.
+
+        Raises StreamError when reconnecting does not help, APITimeoutError at the deadline.
+        """
+        while True:
+            try:
+                if (yield from self._follow()):
+                    return self._resting.state or "unknown"
+            except (SocketClosed, SocketRefused, APIConnectionError, ServerError) as failure:
+                yield from self._recover(failure)
+            if self.deadline.passed:
+                raise APITimeoutError("the agent did not come to rest in time")
+
+    def _follow(self) -> Flow[bool]:
+        """One connection, from the handshake to the agent's rest (true) or the deadline (false)."""
+        socket = yield from connect(self._url(), self.deadline.cap(HANDSHAKE_TIMEOUT))
+        self._socket = socket
+        yield from self._hear(socket, FIRST_FRAME_TIMEOUT)  # the state as it is now
+        yield from self._catch_up()
+        self._failures = 0
+        while not self.deadline.passed:
+            if self.until == "rest" and self._resting.at_rest:
+                return True
+            heard = yield from self._hear(socket, SETTLE if self._resting.pending else SILENCE)
+            if not heard and not self.deadline.passed:
+                yield from self._look()
+        return False
+
+    def _hear(self, socket: Socket, timeout: float) -> Flow[bool]:
+        """Handle one frame; false when there was none in time."""
+        frame = yield from receive(socket, self.deadline.cap(timeout))
+        if frame is None:
+            return False
+        try:
+            event = m.parse_event(frame)
+        except pydantic.ValidationError:
+            logger.warning("skipped a frame that is no event (%d characters)", len(frame))
+            return True
+        if isinstance(event, m.ConversationStateUpdateEvent) and event.key == "full_state":
+            self._resting.look(event.execution_status or "unknown")  # made for this connection, never stored
+        elif event.id not in self._seen:
+            if self._resting.would_rest(event):
+                yield from self._catch_up()
+            yield from self._hand_out(event)
+        return True
+
+    def _catch_up(self) -> Flow[None]:
+        """Read the log on from the checkpoint. Pages begin with the event that their id names."""
+        page_id = self._checkpoint
+        while True:
+            page = yield from call(
+                self.session,
+                ops.AGENT_SEARCH_EVENTS,
+                endpoint=self.endpoint,
+                path={"conversation_id": self.conversation_id},
+                query={"page_id": page_id, "limit": PAGE},
+            )
+            for event in page.items:
+                self._checkpoint = event.id
+                yield from self._hand_out(event)
+            page_id = page.next_page_id
+            if page_id is None:
+                return
+
+    def _hand_out(self, event: Any) -> Flow[None]:
+        if event.id not in self._seen:
+            self._seen.add(event.id)
+            self._resting.feed(event)
+            yield from emit(event)
+
+    def _look(self) -> Flow[None]:
+        """Nothing was heard: were frames lost, or was a message stored without waking the agent?"""
+        yield from self._catch_up()
+        info = yield from call(
+            self.session,
+            ops.AGENT_GET_CONVERSATION,
+            endpoint=self.endpoint,
+            path={"conversation_id": self.conversation_id},
+        )
+        self._resting.enter(info.execution_status or "unknown")
+
+    def _recover(self, failure: Exception) -> Flow[None]:
+        """Give up where the reason is final, else wait before the next connection."""
+        if self._socket is not None:
+            yield from close(self._socket)
+            self._socket = None
+        _raise_if_final(failure, self.conversation_id)
+        self._failures += 1
+        logger.info("the event stream of %s broke: %s", self.conversation_id, failure)
+        yield from self._ask_for_the_sandbox(failure)
+        if self._failures > RECONNECTS:
+            raise StreamError(
+                f"the event stream broke {self._failures} times in a row, last: {failure}",
+                last_event_id=self._checkpoint,
+            ) from failure
+        yield from sleep(self.deadline.cap(RECONNECT.delay(self._failures - 1)))
+
+    def _ask_for_the_sandbox(self, failure: Exception) -> Flow[None]:
+        """It may be gone, or back at another place with another key."""
+        query = {"ids": [self.conversation_id]}
+        try:
+            (found,) = yield from call(self.session, ops.BATCH_GET_APP_CONVERSATIONS, query=query)
+        except (APIConnectionError, ServerError) as unreachable:
+            logger.info("the app server cannot tell why: %s", unreachable)
+            return
+        if found is not None and found.conversation_url:
+            self.endpoint = self.session.endpoint.agent(found.conversation_url, found.session_api_key)
+            return
+        state = "deleted" if found is None else f"in a sandbox that is {found.sandbox_status}"
+        raise StreamError(
+            f"the event stream ended: the conversation is {state}. Where it is PAUSED, start() brings it back",
+            last_event_id=self._checkpoint,
+        ) from failure
+
+    def _url(self) -> str:
+        query = {"resend_all": "false"}
+        if self.endpoint.session_api_key:
+            query["session_api_key"] = self.endpoint.session_api_key
+        path = f"/sockets/events/{quote(self.conversation_id, safe='')}?{urlencode(query)}"
+        return self.endpoint.socket_url(path)
+
+
+@dataclass
+class V0Stream:
+    """The events of a V0 conversation, by polling its log. ``after`` is the id of the last event known."""
+
+    session: Session
+    conversation_id: str
+    after: int | None = None
+    until: Until = "rest"
+    deadline: Deadline = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        self._resting = Resting(V0_REST)
+        self._next_id = 0 if self.after is None else self.after + 1
+
+    def history(self) -> Flow[None]:
+        """Emit what is stored, and end."""
+        more = True
+        while more:
+            more, _ = yield from self._page()
+
+    def run(self) -> Flow[str]:
+        """Emit events; return the state in which the agent came to rest. Raises APITimeoutError at the deadline."""
+        if self.after is not None:
+            self._resting.look((yield from v0_agent_state(self.session, self.conversation_id)) or "unknown")
+        quiet = 0
+        while True:
+            more, news = yield from self._page()
+            if more:
+                continue
+            if self.until == "rest" and self._resting.at_rest:
+                return self._resting.state or "unknown"
+            if self.deadline.passed:
+                raise APITimeoutError("the agent did not come to rest in time")
+            quiet = 0 if news else quiet + 1
+            if self.until == "rest" and quiet and quiet % V0_LOOK_EVERY == 0:
+                yield from self._look()
+            yield from sleep(self.deadline.cap(V0_POLL.delay(quiet)))
+
+    def _page(self) -> Flow[tuple[bool, bool]]:
+        """Emit one page; tell whether there are more, and whether there was anything new."""
+        page = yield from call(
+            self.session,
+            ops.SEARCH_CONVERSATION_EVENTS,
+            path={"conversation_id": self.conversation_id},
+            query={"start_id": self._next_id, "limit": PAGE},
+        )
+        fresh = [event for event in page.events if event.id >= self._next_id]
+        for event in fresh:
+            self._next_id = event.id + 1
+            self._resting.feed(event)
+            yield from emit(event)
+        return page.has_more and bool(fresh), bool(fresh)
+
+    def _look(self) -> Flow[None]:
+        """A conversation whose agent loop is gone will say nothing more."""
+        info = yield from call(
+            self.session, ops.GET_CONVERSATION, path={"conversation_id": self.conversation_id}
+        )
+        if info.status in ("STOPPED", "ERROR", "ARCHIVED"):
+            self._resting.enter("error" if info.status == "ERROR" else "stopped")
+
+
+def v0_agent_state(session: Session, conversation_id: str) -> Flow[str | None]:
+    """The last agent state in the log of a V0 conversation, if one of its last events announced one."""
+    page = yield from call(
+        session,
+        ops.SEARCH_CONVERSATION_EVENTS,
+        path={"conversation_id": conversation_id},
+        query={"reverse": True, "limit": PAGE},
+    )
+    states = (event.agent_state for event in page.events)
+    return next((state for state in states if state is not None), None)
+
+
+def _raise_if_final(failure: Exception, conversation_id: str) -> None:
+    status = failure.status_code if isinstance(failure, SocketRefused) else None
+    code = failure.code if isinstance(failure, SocketClosed) else None
+    if status in (401, 403) or code == CLOSED_UNAUTHENTICATED:
+        raise AuthenticationError(
+            f"the agent server refused the event stream of {conversation_id}: {failure}. The session API key is "
+            "wrong, or the sandbox was restarted with another one"
+        ) from failure
+    if status == 404 or code == CLOSED_UNKNOWN:
+        raise NotFoundError(f"the agent server has no conversation {conversation_id}: {failure}") from failure

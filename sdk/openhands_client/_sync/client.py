@@ -1,0 +1,157 @@
+# Generated from sdk/openhands_client/_async/client.py by scripts/unasync.py. Do not edit.
+"""The async client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from openhands_client._core import operations as ops
+from openhands_client._core.auth import Auth
+from openhands_client._core.options import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Api, Options
+from openhands_client._core.pipeline import call
+
+from .conversation_service import ConversationService
+from .conversations import Conversations
+from .driver import Driver
+from .event_service import EventService
+from .sandbox_service import SandboxService
+from .transport import Transport
+from .v1_conversation_service import V1ConversationService
+
+if TYPE_CHECKING:
+    import httpx
+
+    from openhands_client import models as m
+
+
+class OpenHands:
+    """A client of one OpenHands app server, and of the agent servers its conversations live on.
+
+    base_url          of the app server; else OPENHANDS_BASE_URL, else http://localhost:3000
+    api_key           sent as a bearer token; else OPENHANDS_API_KEY or OPENHANDS_CLOUD_API_KEY
+    session_api_key   sent as X-Session-API-Key; else OPENHANDS_SESSION_API_KEY
+    auth              instead of api_key: something like ``BearerAuth``
+    timeout           longest silence of a server in seconds (60); None waits for ever
+    max_retries       further tries for requests that are safe to repeat (2)
+    api               "auto" finds out what the server offers; "v1" and "v0" insist
+    http_client       an ``httpx.Client`` of yours, which stays yours to close
+    headers           sent with every request to the app server
+
+    Use it as a context manager, or call ``close()``. Raises ValueError and UnsafeURLError for arguments that
+    cannot be meant. A client can be pickled, unless it has an http_client of yours.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        session_api_key: str | None = None,
+        auth: Auth | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        max_retries: int = DEFAULT_RETRIES,
+        api: Api = "auto",
+        http_client: httpx.Client | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        options = Options.resolve(
+            base_url=base_url,
+            api_key=api_key,
+            session_api_key=session_api_key,
+            auth=auth,
+            timeout=timeout,
+            max_retries=max_retries,
+            api=api,
+            headers=headers,
+        )
+        self._set_up(options, Transport(http_client), owns_transport=True)
+
+    def _set_up(self, options: Options, transport: Transport, *, owns_transport: bool) -> None:
+        self._options = options
+        self._owns_transport = owns_transport
+        self.driver = Driver(options.session(), transport)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r})"
+
+    @property
+    def base_url(self) -> str:
+        return self.driver.session.endpoint.base_url
+
+    @cached_property
+    def conversations(self) -> Conversations:
+        """Conversations of either generation: start here."""
+        return Conversations(self)
+
+    @cached_property
+    def v0(self) -> ConversationService:
+        """The V0 routes, one method each."""
+        return ConversationService(self.driver)
+
+    @cached_property
+    def v1(self) -> V1ConversationService:
+        """The V1 conversation routes, one method each."""
+        return V1ConversationService(self.driver)
+
+    @cached_property
+    def sandboxes(self) -> SandboxService:
+        """The sandbox routes, one method each."""
+        return SandboxService(self.driver)
+
+    @cached_property
+    def event_service(self) -> EventService:
+        """The routes to V1 events, one method each."""
+        return EventService(self.driver)
+
+    def server_info(self) -> m.ServerInfo:
+        """Version and uptime (seconds) of the app server. ``GET /server_info``"""
+        return self.driver.run(call(self.driver.session, ops.SERVER_INFO))
+
+    def alive(self) -> bool:
+        """Whether the app server answers. ``GET /alive``; raises APIConnectionError when it does not."""
+        self.driver.run(call(self.driver.session, ops.ALIVE))
+        return True
+
+    def health(self) -> bool:
+        """Whether the app server is healthy. ``GET /health``; raises ServerError when it is not."""
+        self.driver.run(call(self.driver.session, ops.HEALTH))
+        return True
+
+    def with_options(self, **overrides: Any) -> Self:
+        """A client with other options and the same connections, which stay this client's to close.
+
+        Takes the constructor's arguments but ``http_client``. Raises TypeError for others.
+        """
+        if "http_client" in overrides:
+            raise TypeError(
+                "with_options() shares the connections; make a new client for another http_client"
+            )
+        if "auth" in overrides and "api_key" not in overrides:
+            overrides["api_key"] = None
+        if "api_key" in overrides and "auth" not in overrides:
+            overrides["auth"] = None
+        copy = type(self).__new__(type(self))
+        copy._set_up(replace(self._options, **overrides), self.driver.transport, owns_transport=False)
+        return copy
+
+    def close(self) -> None:
+        """Close the connections, unless they belong to another client or to an http_client of yours."""
+        if self._owns_transport:
+            self.driver.transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> Options:
+        if not self.driver.transport.owns_client:
+            raise TypeError("a client with an http_client of your own cannot be pickled")
+        return self._options
+
+    def __setstate__(self, options: Options) -> None:
+        self._set_up(options, Transport(), owns_transport=True)

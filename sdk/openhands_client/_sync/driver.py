@@ -1,0 +1,122 @@
+# Generated from sdk/openhands_client/_async/driver.py by scripts/unasync.py. Do not edit.
+"""Performs flows: sends what they ask to send, waits where they ask to wait, throws failures back into them.
+
+A resource that a flow opened lives as long as the flow: however it ends, by return, failure, cancellation
+or a loop that was left, the driver closes what is still open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from openhands_client._core.commands import (
+    Call,
+    Close,
+    Command,
+    Connect,
+    Emit,
+    Flow,
+    Open,
+    Read,
+    Receive,
+    Send,
+    Sleep,
+)
+from openhands_client._core.session import Session
+
+from .compat import Stream, call, sleep
+from .sockets import Socket
+from .transport import StreamedBody, Transport
+
+T = TypeVar("T")
+
+Resource = StreamedBody | Socket
+
+
+class Driver:
+    """A session and the connections to live it."""
+
+    def __init__(self, session: Session, transport: Transport) -> None:
+        self.session = session
+        self.transport = transport
+
+    def run(self, flow: Flow[T]) -> T:
+        """Perform a flow to its end and return its result."""
+        opened: list[Resource] = []
+        step: Callable[[], Command] = partial(next, flow)
+        try:
+            while True:
+                step = self._perform(step(), flow, opened)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            _close_all(flow, opened)
+
+    def iterate(
+        self,
+        flow: Flow[T],
+        *,
+        each: Callable[[Any], Any] | None = None,
+        at_end: Callable[[T], None] | None = None,
+    ) -> Stream[Any]:
+        """Perform a flow and hand out ``each`` thing it emits; ``at_end`` gets its result."""
+        opened: list[Resource] = []
+        step: Callable[[], Command] = partial(next, flow)
+        try:
+            while True:
+                command = step()
+                if isinstance(command, Emit):
+                    yield command.value if each is None else each(command.value)
+                    step = partial(flow.send, None)
+                else:
+                    step = self._perform(command, flow, opened)
+        except StopIteration as stop:
+            if at_end is not None:
+                at_end(stop.value)
+        finally:
+            _close_all(flow, opened)
+
+    def _perform(self, command: Command, flow: Flow[Any], opened: list[Resource]) -> Callable[[], Command]:
+        """Do what the flow asked for; the result is the flow's next step, with the reply or the failure."""
+        try:
+            reply = self._do(command, opened)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the flow decides
+            return partial(flow.throw, failure)
+        return partial(flow.send, reply)
+
+    def _do(self, command: Command, opened: list[Resource]) -> Any:
+        match command:
+            case Send(request):
+                return self.transport.send(request)
+            case Sleep(seconds):
+                return sleep(seconds)
+            case Call(function, arguments):
+                return call(function, arguments)
+            case Open(request):
+                body = self.transport.open(request)
+                opened.append(body)
+                return body
+            case Read(StreamedBody() as body):
+                return body.read()
+            case Connect(url, timeout):
+                socket = Socket.connect(url, timeout)
+                opened.append(socket)
+                return socket
+            case Receive(Socket() as socket, timeout):
+                return socket.receive(timeout)
+            case Close(StreamedBody() | Socket() as resource):
+                opened.remove(resource)
+                return resource.close()
+            case _:
+                raise TypeError(
+                    f"a flow asked for {type(command).__name__}, which this driver cannot perform"
+                )
+
+
+def _close_all(flow: Flow[Any], opened: list[Resource]) -> None:
+    flow.close()
+    for resource in reversed(opened):
+        resource.close()

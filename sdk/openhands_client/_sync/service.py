@@ -1,0 +1,38 @@
+# Generated from sdk/openhands_client/_async/service.py by scripts/unasync.py. Do not edit.
+"""What all services have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from openhands_client._core.auth import Endpoint
+from openhands_client._core.operation import JsonBody, Operation, Query
+from openhands_client._core.pipeline import call
+
+from .driver import Driver
+
+T = TypeVar("T")
+
+
+class Service:
+    """A group of operations. All methods raise the errors of ``openhands_client.errors``."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def _call(
+        self,
+        operation: Operation[T],
+        *,
+        path: Mapping[str, str] | None = None,
+        query: Query | None = None,
+        body: JsonBody | None = None,
+        endpoint: Endpoint | None = None,
+    ) -> T:
+        flow = call(self._driver.session, operation, endpoint=endpoint, path=path, query=query, body=body)
+        return self._driver.run(flow)
+
+    def _agent(self, conversation_url: str, session_api_key: str | None) -> Endpoint:
+        """The agent server that a conversation lives on. Raises UnsafeURLError."""
+        return self._driver.session.endpoint.agent(conversation_url, session_api_key)
