@@ -95,13 +95,23 @@ class NewConversation:
                 f"{', '.join(lost)} cannot be asked for in a {generation.upper()} conversation; nothing was started"
             )
 
+    @property
+    def title_before_message(self) -> bool:
+        """V0 makes a title of the first message, over any that it gets meanwhile, unless it has one before.
+
+        So where both are wanted, the message is not part of the creation.
+        """
+        writes_its_own_message = self.suggested_task or self.create_microagent or self.replay_json
+        return self.title is not None and self.message is not None and not writes_its_own_message
+
     def v0_body(self) -> dict[str, Any]:
+        held_back = self.title_before_message
         body = {
             "repository": self.repository,
             "git_provider": self.git_provider,
             "selected_branch": self.branch,
-            "initial_user_msg": self.message,
-            "image_urls": list(self.image_urls) if self.image_urls else None,
+            "initial_user_msg": None if held_back else self.message,
+            "image_urls": list(self.image_urls) if self.image_urls and not held_back else None,
             "replay_json": self.replay_json,
             "suggested_task": self.suggested_task,
             "create_microagent": self.create_microagent,

@@ -142,6 +142,9 @@ def finish(
     """Wait for what ``begin`` began, and do what the server does not do at the start."""
     if isinstance(started, str):
         snapshot = yield from _v0_until_running(session, started, patience)
+        if order.title_before_message:
+            yield from rename(session, snapshot, order.title or "")
+            yield from _send_v0(session, snapshot, order.message or "", order.image_urls)
     else:
         task = yield from wait_for(session, started, patience)
         if task.app_conversation_id is None:
