@@ -1,0 +1,35 @@
+"""The OpenHands conversation API, V0 and V1, answered by a scripted agent instead of a model.
+
+A test double that behaves like the real thing:
+
+    from openhands_reference_server import ReferenceServer
+
+    with ReferenceServer() as server:
+        ...  # server.url, server.agent_url
+"""
+
+from openhands_reference_server.domain.script import (
+    AgentScript,
+    Fail,
+    Finish,
+    GetStuck,
+    Run,
+    Say,
+    Script,
+    Think,
+)
+from openhands_reference_server.embedded import ReferenceServer
+from openhands_reference_server.scheduler import ManualClock
+
+__all__ = [
+    "AgentScript",
+    "Fail",
+    "Finish",
+    "GetStuck",
+    "ManualClock",
+    "ReferenceServer",
+    "Run",
+    "Say",
+    "Script",
+    "Think",
+]

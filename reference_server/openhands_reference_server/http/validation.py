@@ -25,7 +25,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -162,12 +161,7 @@ class _Compiler:
         self._registry = Registry([(_DOCUMENT_URI, document)])
 
     def compile(self, node: _Node) -> _Schema:
-        validator = Draft202012Validator(
-            {"$ref": node.uri},
-            registry=self._registry,
-            formats={"iso-date-time": _is_point_in_time},
-            validate_formats=True,
-        )
+        validator = Draft202012Validator({"$ref": node.uri}, registry=self._registry)
         return _Schema(validator, self._document)
 
 
@@ -379,12 +373,3 @@ def _unfit(value: Any, depth: int) -> str | None:
         case _:
             return None
     return next(filter(None, (_unfit(part, depth - 1) for part in parts)), None)
-
-
-def _is_point_in_time(text: str) -> bool:
-    """Whether ISO 8601 text names a moment that Python can express in UTC."""
-    try:
-        datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return False
-    return True

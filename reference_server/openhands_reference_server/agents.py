@@ -1,0 +1,119 @@
+"""Drives the scripted agents: asks the script for the next act and lets the scheduler perform it.
+
+No agent has a thread. Per working conversation there is one place in its script and at most one
+scheduled step; after every change of a conversation `attend` decides whether there has to be another.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+from openhands_reference_server.core import Core
+from openhands_reference_server.domain import v0, v1
+from openhands_reference_server.domain.conversations import Conversation
+from openhands_reference_server.domain.script import Act, Fail, Script
+from openhands_reference_server.domain.v0 import V0Conversation
+from openhands_reference_server.domain.v1 import V1Conversation
+from openhands_reference_server.scheduler import Step
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Run:
+    """Where one agent is in its script."""
+
+    turn: int
+    acts: Iterator[tuple[float, Act]]
+    step: Step | None = None
+
+
+class Agents:
+    """All agents of one world."""
+
+    def __init__(self, core: Core, script: Script) -> None:
+        self._core = core
+        self._script = script
+        self._runs: dict[str, _Run] = {}
+        core.attend = self.attend
+
+    def attend(self, conversation_id: str) -> None:
+        """See to it that an agent with a next step gets it, and that no other does."""
+        conversation = self._core.conversations.get(conversation_id)
+        if conversation is None or not self._may_work(conversation):
+            self._drop(conversation_id)
+            return
+        run = self._run_of(conversation)
+        if run.step is None:
+            run.step = self._schedule(conversation, run)
+
+    def _may_work(self, conversation: Conversation) -> bool:
+        if not conversation.working or self._core.closed:
+            return False
+        if isinstance(conversation, V0Conversation):
+            return True
+        sandbox = self._core.sandboxes.get(conversation.sandbox_id)
+        return sandbox is not None and sandbox.running
+
+    def _run_of(self, conversation: Conversation) -> _Run:
+        """The present run; a new one goes to where the conversation stands in its turn."""
+        run, turn = self._runs.get(conversation.id), conversation.turn
+        if run is None or run.turn != turn.number:
+            acts = iter(self._script.turn(turn.text, turn.number))
+            run = self._runs[conversation.id] = _Run(turn.number, islice(acts, turn.acts, None))
+        return run
+
+    def _schedule(self, conversation: Conversation, run: _Run) -> Step:
+        pending = conversation.turn.pending
+        if pending is not None:
+            delay, act = float(pending["seconds"]), None
+        else:
+            delay, act = self._next_act(run)
+        return self._core.scheduler.after(delay, partial(self._step, conversation.id, run, act))
+
+    def _next_act(self, run: _Run) -> tuple[float, Act | None]:
+        try:
+            return next(run.acts, (0.0, None))
+        except Exception as error:
+            _logger.exception("the script failed")
+            return 0.0, Fail(code="ScriptError", detail=str(error) or type(error).__name__)
+
+    def _step(self, conversation_id: str, run: _Run, act: Act | None) -> None:
+        with self._core.lock:
+            if self._runs.get(conversation_id) is not run:
+                return
+            run.step = None
+            conversation = self._core.conversations.get(conversation_id)
+            if isinstance(conversation, V0Conversation):
+                with self._core.changing_v0(conversation) as changes:
+                    _advance_v0(changes, act)
+            elif isinstance(conversation, V1Conversation):
+                with self._core.changing_v1(conversation) as changes:
+                    _advance_v1(changes, act)
+
+    def _drop(self, conversation_id: str) -> None:
+        run = self._runs.pop(conversation_id, None)
+        if run is not None and run.step is not None:
+            run.step.cancel()
+
+
+def _advance_v0(changes: v0.Writing, act: Act | None) -> None:
+    if act is not None:
+        v0.perform(changes, act)
+    elif changes.state.turn.pending is not None:
+        v0.observe(changes)
+    else:
+        v0.end_turn(changes)
+
+
+def _advance_v1(changes: v1.Writing, act: Act | None) -> None:
+    if act is not None:
+        v1.perform(changes, act)
+    elif changes.state.turn.pending is not None:
+        v1.observe(changes)
+    else:
+        v1.end_turn(changes)

@@ -1,0 +1,59 @@
+"""What the domain refuses, and why; `http/problems.py` knows how each looks on the wire."""
+
+from __future__ import annotations
+
+
+class DomainError(Exception):
+    """Base of everything the domain refuses."""
+
+
+class ConversationNotFound(DomainError):
+    """No conversation has this id."""
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"Conversation not found: {conversation_id}")
+        self.conversation_id = conversation_id
+
+
+class ParentNotFound(DomainError):
+    """A start request names a parent conversation that does not exist."""
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"Parent conversation not found: {conversation_id}")
+
+
+class SandboxNotFound(DomainError):
+    """No sandbox has this id."""
+
+    def __init__(self, sandbox_id: str) -> None:
+        super().__init__(f"Sandbox not found: {sandbox_id}")
+
+
+class SandboxPaused(DomainError):
+    """The agent server of a paused sandbox cannot do anything."""
+
+    def __init__(self, sandbox_id: str) -> None:
+        super().__init__(f"Sandbox is paused: {sandbox_id}")
+
+
+class EventNotFound(DomainError):
+    """The conversation has no event with this id."""
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(f"Event not found: {event_id}")
+
+
+class IllegalTransition(DomainError):
+    """The state machine has no such transition from where it stands."""
+
+
+class NotRunning(DomainError):
+    """A V0 conversation takes messages and events only while its agent loop runs."""
+
+
+class UnknownPage(DomainError):
+    """A `page_id` this server never gave out."""
+
+    def __init__(self, page_id: str) -> None:
+        super().__init__("Unknown page_id")
+        self.page_id = page_id

@@ -1,0 +1,152 @@
+"""What the scripted agent does: the only place that stands in for a model and a container.
+
+A script says two things: how the start of a conversation goes (`start`), and what the agent does
+about a message (`turn`). Both are iterators of (delay in seconds, step). The steps know no
+generation: `v0.py` and `v1.py` turn an act into the events of theirs. A turn must be repeatable: for
+the same message and number it yields the same acts, because after a restart the server asks again
+and skips what has been done.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+WORKING, READY, ERROR = "WORKING", "READY", "ERROR"
+WAITING_FOR_SANDBOX, STARTING_CONVERSATION = "WAITING_FOR_SANDBOX", "STARTING_CONVERSATION"
+
+START_STAGES = (
+    WORKING,
+    WAITING_FOR_SANDBOX,
+    "PREPARING_REPOSITORY",
+    "RUNNING_SETUP_SCRIPT",
+    "SETTING_UP_GIT_HOOKS",
+    "SETTING_UP_SKILLS",
+    STARTING_CONVERSATION,
+    READY,
+)
+"""The stages of a start task, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A shell command and what came of it; with `confirm` the agent asks the user first."""
+
+    command: str
+    output: str = ""
+    exit_code: int = 0
+    thought: str = ""
+    seconds: float = 0.0
+    confirm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Think:
+    """A thought for the log."""
+
+    thought: str
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Plain text; ends the turn."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The finish tool; ends the turn."""
+
+    message: str = "All done."
+    thought: str = "Working on it."
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The model call failed; ends the turn in the state `error`."""
+
+    code: str = "LLMAuthenticationError"
+    detail: str = "Error authenticating with the LLM provider. Please check your API key"
+
+
+@dataclass(frozen=True, slots=True)
+class GetStuck:
+    """The agent repeats itself until it is stopped; ends the turn in the state `stuck`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailure:
+    """The start ends here, with this explanation."""
+
+    detail: str
+
+
+Act: TypeAlias = Run | Think | Say | Finish | Fail | GetStuck
+Stage: TypeAlias = str | StartFailure
+Turn: TypeAlias = Callable[[str, int], Iterable[Act]]
+
+
+class Script(Protocol):
+    """How conversations start and what the agent answers."""
+
+    def start(self, request: Mapping[str, Any]) -> Iterator[tuple[float, Stage]]:
+        """The stages after WORKING, each with the seconds it takes to get there."""
+        ...
+
+    def turn(self, message: str, number: int) -> Iterator[tuple[float, Act]]:
+        """What the agent does about a message; `number` counts the turns of the conversation from 1."""
+        ...
+
+
+def echo_and_finish(message: str, number: int) -> Iterator[Act]:
+    """The default turn: repeat the first line of the message in the shell, and finish."""
+    line = (message.strip().splitlines() or [""])[0][:80]
+    yield Run(f"echo {shlex.quote(line)}", output=line, thought="Working on it.")
+    yield Finish()
+
+
+@dataclass(frozen=True)
+class AgentScript:
+    """The default script, with everything tests want to turn.
+
+    Args:
+        acts: what the agent does about a message.
+        step_delay: seconds before each act.
+        stage_delay: seconds before each stage of a start.
+        stage_delays: other delays for single stages; `math.inf` means never.
+        fail_at: the stage instead of which the start fails, if any.
+        failure: the detail of that failure.
+    """
+
+    acts: Turn = echo_and_finish
+    step_delay: float = 0.01
+    stage_delay: float = 0.01
+    stage_delays: Mapping[str, float] = field(default_factory=dict)
+    fail_at: str | None = None
+    failure: str = "The sandbox could not be prepared"
+
+    def start(self, request: Mapping[str, Any]) -> Iterator[tuple[float, Stage]]:
+        """All documented stages, up to the one that fails."""
+        for stage in START_STAGES[1:]:
+            delay = self.stage_delays.get(stage, self.stage_delay)
+            if stage == self.fail_at:
+                yield delay, StartFailure(self.failure)
+                return
+            yield delay, stage
+
+    def turn(self, message: str, number: int) -> Iterator[tuple[float, Act]]:
+        """The acts of this turn, evenly spaced."""
+        for act in self.acts(message, number):
+            yield self.step_delay, act
+
+
+def pretend_shell(command: str) -> str:
+    """What a command typed by the user prints here: `echo` echoes, everything else is silent."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return ""
+    return " ".join(words[1:]) + "\n" if words[:1] == ["echo"] else ""

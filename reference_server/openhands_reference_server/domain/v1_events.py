@@ -1,0 +1,270 @@
+"""The events of V1 as they stand on the wire, without `id` and `timestamp`.
+
+Shapes follow what agent server 1.5 sends. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from openhands_reference_server.domain.changes import Event
+from openhands_reference_server.domain.script import Run
+
+EVENT_KINDS = (
+    "Condensation",
+    "CondensationRequest",
+    "CondensationSummaryEvent",
+    "ConversationErrorEvent",
+    "ConversationStateUpdateEvent",
+    "LLMCompletionLogEvent",
+    "ActionEvent",
+    "MessageEvent",
+    "AgentErrorEvent",
+    "ObservationEvent",
+    "UserRejectObservation",
+    "SystemPromptEvent",
+    "TokenEvent",
+    "PauseEvent",
+)
+_SYSTEM_PROMPT = "You are the scripted agent of the OpenHands reference server. You follow your script."
+_RESPONSE_ID = "scripted-completion"
+
+
+def event_id(text: str) -> str:
+    """The id of an event as it is stored, whatever its spelling."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return text
+
+
+def text_content(text: str) -> dict[str, Any]:
+    """A TextContent."""
+    return {"cache_prompt": False, "type": "text", "text": text}
+
+
+def content(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Content as the server shows it: with all defaults."""
+    return [{"cache_prompt": False, "type": "text", **item} for item in items]
+
+
+def text_of(items: Iterable[Mapping[str, Any]]) -> str:
+    """What a message says in words."""
+    return "\n".join(item["text"] for item in items if "text" in item)
+
+
+def _tool(name: str, description: str, **parameters: str) -> dict[str, Any]:
+    properties = {key: {"type": "string", "description": meaning} for key, meaning in parameters.items()}
+    schema = {"type": "object", "properties": properties, "required": sorted(properties)}
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": schema}}
+
+
+def system_prompt(suffix: str | None) -> Event:
+    """The first event of every conversation."""
+    prompt = _SYSTEM_PROMPT if not suffix else f"{_SYSTEM_PROMPT}\n\n{suffix}"
+    return {
+        "kind": "SystemPromptEvent",
+        "source": "agent",
+        "system_prompt": text_content(prompt),
+        "tools": [
+            _tool("terminal", "Run a shell command.", command="the command"),
+            _tool("think", "Write down a thought.", thought="the thought"),
+            _tool("finish", "End the turn.", message="what to tell the user"),
+        ],
+    }
+
+
+def message(source: str, role: str, items: Iterable[Mapping[str, Any]]) -> Event:
+    """A MessageEvent; the role is what the model is told, the source who it really was."""
+    agent = source == "agent"
+    return {
+        "kind": "MessageEvent",
+        "source": source,
+        "llm_message": {
+            "role": role,
+            "content": content(items),
+            "cache_enabled": False,
+            "vision_enabled": False,
+            "function_calling_enabled": False,
+            "tool_calls": None,
+            "tool_call_id": None,
+            "name": None,
+            "force_string_serializer": False,
+            "send_reasoning_content": False,
+            "reasoning_content": None,
+            "thinking_blocks": [],
+            "responses_reasoning_item": None,
+        },
+        "llm_response_id": _RESPONSE_ID if agent else None,
+        "activated_skills": [],
+        "extended_content": [],
+        "sender": None,
+    }
+
+
+def state_update(key: str, value: Any) -> Event:
+    """A ConversationStateUpdateEvent."""
+    return {"kind": "ConversationStateUpdateEvent", "source": "environment", "key": key, "value": value}
+
+
+def _action(
+    tool: str, call_id: str, arguments: Mapping[str, Any], action: Mapping[str, Any], thought: str, risk: str
+) -> Event:
+    return {
+        "kind": "ActionEvent",
+        "source": "agent",
+        "thought": [text_content(thought)] if thought else [],
+        "reasoning_content": None,
+        "thinking_blocks": [],
+        "responses_reasoning_item": None,
+        "action": dict(action),
+        "tool_name": tool,
+        "tool_call_id": call_id,
+        "tool_call": {
+            "id": call_id,
+            "name": tool,
+            "arguments": json.dumps(arguments),
+            "origin": "completion",
+        },
+        "llm_response_id": _RESPONSE_ID,
+        "security_risk": risk,
+    }
+
+
+def _observation(tool: str, call_id: str, action_id: str, observation: Mapping[str, Any]) -> Event:
+    return {
+        "kind": "ObservationEvent",
+        "source": "environment",
+        "tool_name": tool,
+        "tool_call_id": call_id,
+        "observation": dict(observation),
+        "action_id": action_id,
+    }
+
+
+def terminal_action(act: Run, call_id: str) -> Event:
+    """The agent wants to run a command."""
+    action = {
+        "kind": "TerminalAction",
+        "command": act.command,
+        "is_input": False,
+        "timeout": None,
+        "reset": False,
+    }
+    arguments = {"command": act.command, "security_risk": "LOW"}
+    return _action("terminal", call_id, arguments, action, act.thought, "LOW")
+
+
+def terminal_observation(act: Run, call_id: str, action_id: str) -> Event:
+    """What the command printed."""
+    return _observation(
+        "terminal",
+        call_id,
+        action_id,
+        {
+            "kind": "TerminalObservation",
+            "content": [text_content(act.output)],
+            "is_error": False,
+            "command": act.command,
+            "exit_code": act.exit_code,
+            "timeout": False,
+            "metadata": {
+                "exit_code": act.exit_code,
+                "pid": -1,
+                "username": "openhands",
+                "hostname": "sandbox",
+                "working_dir": "/workspace",
+                "py_interpreter_path": None,
+                "prefix": "",
+                "suffix": f"\n[The command completed with exit code {act.exit_code}.]",
+            },
+            "full_output_save_dir": None,
+        },
+    )
+
+
+def think_action(thought: str, call_id: str) -> Event:
+    """The agent writes down a thought."""
+    action = {"kind": "ThinkAction", "thought": thought}
+    return _action("think", call_id, {"thought": thought}, action, "", "UNKNOWN")
+
+
+def think_observation(call_id: str, action_id: str) -> Event:
+    """The thought is in the log."""
+    noted = [text_content("Your thought has been logged.")]
+    return _observation(
+        "think", call_id, action_id, {"kind": "ThinkObservation", "content": noted, "is_error": False}
+    )
+
+
+def finish_action(text: str, thought: str, call_id: str) -> Event:
+    """The agent considers itself done."""
+    action = {"kind": "FinishAction", "message": text}
+    return _action("finish", call_id, {"message": text}, action, thought, "UNKNOWN")
+
+
+def finish_observation(text: str, call_id: str, action_id: str) -> Event:
+    """The last observation of a turn."""
+    said = [text_content(text)]
+    return _observation(
+        "finish", call_id, action_id, {"kind": "FinishObservation", "content": said, "is_error": False}
+    )
+
+
+def rejection(pending: Mapping[str, Any], reason: str) -> Event:
+    """The user does not want the pending action."""
+    return {
+        "kind": "UserRejectObservation",
+        "source": "environment",
+        "tool_name": pending["tool_name"],
+        "tool_call_id": pending["tool_call_id"],
+        "rejection_reason": reason,
+        "action_id": pending["action_id"],
+    }
+
+
+def conversation_error(code: str, detail: str) -> Event:
+    """Why the run ended in the state `error`."""
+    return {"kind": "ConversationErrorEvent", "source": "environment", "code": code, "detail": detail}
+
+
+def pause() -> Event:
+    """The user paused the run."""
+    return {"kind": "PauseEvent", "source": "user"}
+
+
+def usage(calls: int) -> dict[str, Any]:
+    """The token usage after so many scripted completions: ten tokens in, five out, each."""
+    return {
+        "model": "",
+        "prompt_tokens": 10 * calls,
+        "completion_tokens": 5 * calls,
+        "cache_read_tokens": 0,
+        "cache_write_tokens": 0,
+        "reasoning_tokens": 0,
+        "context_window": 0,
+        "per_turn_token": 15 if calls else 0,
+        "response_id": "",
+    }
+
+
+def cost(calls: int) -> float:
+    """What they would have cost, in dollars."""
+    return round(7.5e-05 * calls, 10)
+
+
+def stats(calls: int, model: str) -> dict[str, Any]:
+    """The value of a `stats` update."""
+    return {
+        "usage_to_metrics": {
+            "agent": {
+                "model_name": model,
+                "accumulated_cost": cost(calls),
+                "max_budget_per_task": None,
+                "accumulated_token_usage": {**usage(calls), "model": model},
+            }
+        }
+    }

@@ -1,0 +1,35 @@
+"""Where the agent server is, as clients have to write it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from flask import request
+
+_WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104  # compared with, not bound to
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAddress:
+    """The agent server's address.
+
+    Bound to all interfaces, it is reachable under the name the caller has just used for the app server.
+    """
+
+    host: str
+    port: int
+
+    def url(self) -> str:
+        """`http://host:port`, without a slash at the end."""
+        host = _asked_host() if self.host in _WILDCARDS else self.host
+        return f"http://{bracketed(host)}:{self.port}"
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands in a URL: IPv6 addresses in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _asked_host() -> str:
+    return urlsplit(request.host_url).hostname or "127.0.0.1"

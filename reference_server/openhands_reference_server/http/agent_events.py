@@ -1,0 +1,69 @@
+"""Tag `events` of the agent server: what happened in a conversation, and how to say more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response
+
+from openhands_reference_server.domain import v1
+from openhands_reference_server.domain.event_log import EventFilter
+from openhands_reference_server.http.answers import SUCCESS, asked, caller_waits, json_answer
+from openhands_reference_server.http.session import conversation_of_key
+from openhands_reference_server.world import World
+
+_PREFIX = "/api/conversations/<conversation_id>/events"
+
+
+def blueprint(world: World) -> Blueprint:
+    """The routes."""
+    routes = Blueprint("events", __name__)
+
+    @routes.get(f"{_PREFIX}/search", endpoint="searchEvents")
+    def search(conversation_id: str) -> Response:
+        query = asked().query
+        items, next_page_id = world.agent_events(
+            conversation_of_key(world, conversation_id).id,
+            _filter(query),
+            page_id=query["page_id"],
+            limit=query["limit"],
+            newest_first=query["sort_order"] == "TIMESTAMP_DESC",
+        )
+        return json_answer({"items": items, "next_page_id": next_page_id})
+
+    @routes.get(f"{_PREFIX}/count", endpoint="countEvents")
+    def count(conversation_id: str) -> Response:
+        conversation = conversation_of_key(world, conversation_id)
+        return json_answer(world.count_agent_events(conversation.id, _filter(asked().query)))
+
+    @routes.get(f"{_PREFIX}/<event_id>", endpoint="getEvent")
+    def get(conversation_id: str, event_id: str) -> Response:
+        return json_answer(world.agent_event(conversation_of_key(world, conversation_id).id, event_id))
+
+    @routes.post(_PREFIX, endpoint="sendEvent")
+    def send(conversation_id: str) -> Response:
+        message = asked().body
+        conversation = conversation_of_key(world, conversation_id)
+        role, items = message.get("role", "user"), message.get("content", [])
+        world.send_message(conversation.id, items, role=role, run=message.get("run", False))
+        return json_answer(SUCCESS)
+
+    @routes.post(f"{_PREFIX}/respond_to_confirmation", endpoint="respondToConfirmation")
+    def respond(conversation_id: str) -> Response:
+        answer = asked().body
+        conversation = conversation_of_key(world, conversation_id)
+        reason = answer.get("reason", v1.DEFAULT_REJECTION)
+        world.confirm(conversation.id, accept=answer["accept"], reason=reason, still_there=caller_waits())
+        return json_answer(SUCCESS)
+
+    return routes
+
+
+def _filter(query: Any) -> EventFilter:
+    return EventFilter(
+        kind=query["kind"],
+        source=query["source"],
+        body=query["body"],
+        since=query["timestamp__gte"],
+        until=query["timestamp__lt"],
+    )

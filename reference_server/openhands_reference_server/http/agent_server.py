@@ -1,0 +1,42 @@
+"""The agent server: the conversations of a sandbox, with their events and their live stream.
+
+In the real system every sandbox has its own; here one process plays them all, and the session key
+of a request says which one it plays.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+
+from openhands_reference_server.http import agent_conversations, agent_events, meta, problems, sockets
+from openhands_reference_server.http.application import new_application, operation_id
+from openhands_reference_server.http.session import accept_key
+from openhands_reference_server.world import World
+
+
+def create_agent_server(world: World) -> Flask:
+    """Make the application."""
+    activity = meta.Activity()
+
+    def before() -> Response | None:
+        if operation_id() in meta.OPERATIONS:
+            return None
+        activity.note()
+        if request.url_rule is not None and request.url_rule.websocket:
+            return sockets.refusal(world)
+        if not accept_key(world, request.headers.get("X-Session-API-Key", "")):
+            return problems.detail(401, "Unauthorized")
+        return None
+
+    app = new_application(
+        "agent-server",
+        [
+            meta.blueprint(world, activity, meta.agent_server_identity),
+            agent_conversations.blueprint(world),
+            agent_events.blueprint(world),
+        ],
+        domain_problem=problems.agent_server_problem,
+        before=before,
+    )
+    sockets.install(app, world)
+    return app

@@ -1,0 +1,59 @@
+"""The app server: conversations of both generations, start tasks, events, sandboxes."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+
+from openhands_reference_server.domain.identifiers import check_conversation_id
+from openhands_reference_server.http import (
+    app_conversations,
+    events,
+    meta,
+    problems,
+    sandboxes,
+    start_tasks,
+    v0_conversations,
+    v0_events,
+)
+from openhands_reference_server.http.access import Access, OpenAccess
+from openhands_reference_server.http.addresses import AgentAddress
+from openhands_reference_server.http.application import new_application, operation_id
+from openhands_reference_server.http.views import Views
+from openhands_reference_server.world import World
+
+
+def create_app_server(world: World, agent_server: AgentAddress, access: Access | None = None) -> Flask:
+    """Make the application.
+
+    Args:
+        world: what it serves.
+        agent_server: where clients find the agent server.
+        access: who may call it; everybody by default.
+    """
+    views, activity = Views(agent_server, world.keys), meta.Activity()
+    access = access or OpenAccess()
+
+    def before() -> Response | None:
+        if operation_id() in meta.OPERATIONS:
+            return None
+        activity.note()
+        if not access.allows(request):
+            return problems.detail(401, "Unauthorized")
+        if "conversation_id" in (request.view_args or {}):
+            check_conversation_id((request.view_args or {})["conversation_id"])
+        return None
+
+    return new_application(
+        "app-server",
+        [
+            meta.blueprint(world, activity, meta.resources),
+            v0_conversations.blueprint(world, views),
+            v0_events.blueprint(world),
+            app_conversations.blueprint(world, views),
+            start_tasks.blueprint(world, views),
+            events.blueprint(world),
+            sandboxes.blueprint(world, views),
+        ],
+        domain_problem=problems.app_server_problem,
+        before=before,
+    )

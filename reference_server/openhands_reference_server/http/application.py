@@ -1,0 +1,114 @@
+"""What both Flask applications have in common: validation, errors, headers, documents.
+
+Each route's endpoint is the `operationId` of its operation in the OpenAPI document, so one hook finds
+the operation of every request and validates it before the route sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from flask import Blueprint, Flask, Response, g, request
+from openhands_contract import documents
+from werkzeug.exceptions import MethodNotAllowed
+
+from openhands_reference_server.domain.errors import DomainError
+from openhands_reference_server.http import problems
+from openhands_reference_server.http.answers import dumps
+from openhands_reference_server.http.docs_page import docs_page
+from openhands_reference_server.http.validation import RequestValidator
+
+MAX_BODY_BYTES = 10 * 1024 * 1024
+_DOCUMENT_ENDPOINTS = ("openapi", "docs", "redoc")
+_HEADERS = {
+    "Cache-Control": "no-cache, no-store, must-revalidate, max-age=0",
+    "Pragma": "no-cache",
+    "Expires": "0",
+}
+
+
+def new_application(
+    document_name: documents.DocumentName,
+    blueprints: list[Blueprint],
+    *,
+    domain_problem: Callable[[DomainError], Response],
+    before: Callable[[], Response | None],
+) -> Flask:
+    """Make one of the two applications.
+
+    Args:
+        document_name: its OpenAPI document.
+        blueprints: its routes, one blueprint per tag.
+        domain_problem: how it says what the domain refuses.
+        before: looks at a request before it is validated (keys, ids); may answer it.
+    """
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.merge_slashes = False
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
+    _add_documents(app, document_name)
+    _add_validation(app, document_name, before)
+    problems.install(app, domain_problem)
+    app.after_request(_add_headers)
+    return app
+
+
+def operation_id() -> str:
+    """The operation of the present request."""
+    return (request.endpoint or "").rpartition(".")[2]
+
+
+@cache
+def _document(name: documents.DocumentName) -> dict[str, Any]:
+    return documents.load(name)
+
+
+@cache
+def validator(name: documents.DocumentName) -> RequestValidator:
+    """One per process: compiled validators are worth sharing between servers."""
+    return RequestValidator(_document(name))
+
+
+def _add_validation(
+    app: Flask, document_name: documents.DocumentName, before: Callable[[], Response | None]
+) -> None:
+    def validate() -> Response | None:
+        if request.url_rule is None or operation_id() in _DOCUMENT_ENDPOINTS:
+            return None
+        if request.method == "HEAD":
+            raise MethodNotAllowed(valid_methods=sorted(request.url_rule.methods or ()))
+        answer = before()
+        if answer is None and not request.url_rule.websocket:
+            g.valid_request = validator(document_name).validate(
+                operation_id(),
+                path=request.view_args or {},
+                query=list(request.args.items(multi=True)),
+                headers=dict(request.headers),
+                content_type=request.content_type,
+                body=request.get_data(cache=False),
+            )
+        return answer
+
+    app.before_request(validate)
+
+
+def _add_documents(app: Flask, name: documents.DocumentName) -> None:
+    def openapi() -> Response:
+        return Response(dumps(_document(name)), mimetype="application/json")
+
+    def docs() -> Response:
+        return Response(docs_page(_document(name)), mimetype="text/html")
+
+    app.add_url_rule("/openapi.json", "openapi", openapi)
+    app.add_url_rule("/docs", "docs", docs)
+    app.add_url_rule("/redoc", "redoc", docs)
+
+
+def _add_headers(response: Response) -> Response:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response

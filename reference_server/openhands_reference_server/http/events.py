@@ -1,0 +1,41 @@
+"""Tag `events` of the app server: what V1 conversations have reported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response
+
+from openhands_reference_server.domain.event_log import EventFilter
+from openhands_reference_server.http.answers import asked, json_answer
+from openhands_reference_server.world import World
+
+_PREFIX = "/api/v1/events"
+
+
+def blueprint(world: World) -> Blueprint:
+    """The routes."""
+    routes = Blueprint("events", __name__)
+
+    @routes.get(f"{_PREFIX}/search", endpoint="searchEvents")
+    def search() -> Response:
+        query = asked().query
+        items, next_page_id = world.search_events(
+            query["conversation_id__eq"],
+            _filter(query),
+            page_id=query["page_id"],
+            limit=query["limit"],
+            newest_first=query["sort_order"] == "TIMESTAMP_DESC",
+        )
+        return json_answer({"items": items, "next_page_id": next_page_id})
+
+    @routes.get(f"{_PREFIX}/count", endpoint="countEvents")
+    def count() -> Response:
+        query = asked().query
+        return json_answer(world.count_events(query["conversation_id__eq"], _filter(query)))
+
+    return routes
+
+
+def _filter(query: Any) -> EventFilter:
+    return EventFilter(kind=query["kind__eq"], since=query["timestamp__gte"], until=query["timestamp__lt"])

@@ -1,0 +1,63 @@
+"""Tag `meta`: is it there, is it well, since when."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response
+
+from openhands_reference_server.http.answers import json_answer
+from openhands_reference_server.world import World
+
+OPERATIONS = ("alive", "health", "serverInfo")
+"""These never need a key."""
+
+
+class Activity:
+    """When the last request came; requests about the server itself do not count."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def note(self) -> None:
+        """A request came."""
+        self._last = time.monotonic()
+
+    @property
+    def idle_time(self) -> float:
+        """Seconds since then."""
+        return time.monotonic() - self._last
+
+
+def blueprint(world: World, activity: Activity, more: Callable[[], dict[str, Any]]) -> Blueprint:
+    """The routes; `more` is what this server says beside its times."""
+    routes = Blueprint("meta", __name__)
+
+    @routes.get("/alive", endpoint="alive")
+    def alive() -> Response:
+        return json_answer({"status": "ok"})
+
+    @routes.get("/health", endpoint="health")
+    def health() -> Response:
+        return json_answer("OK")
+
+    @routes.get("/server_info", endpoint="serverInfo")
+    def server_info() -> Response:
+        times = {"uptime": round(world.uptime, 3), "idle_time": round(activity.idle_time, 3)}
+        return json_answer({**times, **more()})
+
+    return routes
+
+
+def resources() -> dict[str, Any]:
+    """What the app server says about itself."""
+    used = os.times()
+    return {"resources": {"cpu_seconds": round(used.user + used.system, 3)}}
+
+
+def agent_server_identity() -> dict[str, Any]:
+    """What the agent server says about itself: whose line it speaks."""
+    return {"title": "OpenHands Agent Server", "version": "1.5.2", "docs": "/docs", "redoc": "/redoc"}

@@ -1,0 +1,126 @@
+"""Everything that goes wrong, as it looks on the wire: always JSON, in the documented shapes.
+
+V0 has an envelope with a `msg_id`; everything else says `detail`. Nothing here ever shows a trace.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from wsproto.utilities import RemoteProtocolError
+
+from openhands_reference_server.domain.errors import (
+    ConversationNotFound,
+    DomainError,
+    EventNotFound,
+    IllegalTransition,
+    NotRunning,
+    ParentNotFound,
+    SandboxNotFound,
+    SandboxPaused,
+    UnknownPage,
+)
+from openhands_reference_server.domain.identifiers import InvalidIdentifier, canonical, dashed
+from openhands_reference_server.http.answers import json_answer
+from openhands_reference_server.http.validation import RequestInvalid
+
+_logger = logging.getLogger(__name__)
+
+
+def detail(status: int, text: str) -> Response:
+    """The plain form."""
+    return json_answer({"detail": text}, status)
+
+
+def envelope(status: int, message: str, msg_id: str) -> Response:
+    """The V0 form."""
+    return json_answer({"status": "error", "message": message, "msg_id": msg_id}, status)
+
+
+def invalid_page(error: UnknownPage) -> Response:
+    """A page id this server has not handed out."""
+    item = {
+        "type": "value_error",
+        "loc": ["query", "page_id"],
+        "msg": "Value error, unknown page_id",
+        "input": error.page_id,
+    }
+    return json_answer({"detail": [item]}, 422)
+
+
+def app_server_problem(error: DomainError) -> Response:
+    """What the domain refuses, as the app server says it."""
+    match error:
+        case ConversationNotFound():
+            return envelope(404, "Conversation not found", "CONVERSATION$NOT_FOUND")
+        case IllegalTransition():
+            return envelope(409, str(error), "CONVERSATION$ILLEGAL_TRANSITION")
+        case NotRunning():
+            return envelope(409, str(error), "CONVERSATION$NOT_RUNNING")
+        case _:
+            return _common_problem(error)
+
+
+def agent_server_problem(error: DomainError) -> Response:
+    """What the domain refuses, as the agent server says it."""
+    match error:
+        case ConversationNotFound(conversation_id=wanted):
+            return detail(404, f"Conversation not found: {dashed(canonical(wanted))}")
+        case SandboxPaused():
+            return detail(503, str(error))
+        case _:
+            return _common_problem(error)
+
+
+def _common_problem(error: DomainError) -> Response:
+    match error:
+        case UnknownPage():
+            return invalid_page(error)
+        case SandboxNotFound() | ParentNotFound() | EventNotFound():
+            return detail(404, str(error))
+        case _:
+            raise error
+
+
+def _http_problem(error: HTTPException) -> Response:
+    """What Flask and Werkzeug refuse themselves."""
+    status = error.code or 500
+    answer = detail(status, "Not Found" if status == 404 else error.name)
+    if isinstance(error, MethodNotAllowed):
+        answer.headers["Allow"] = ", ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
+    if isinstance(error, RequestEntityTooLarge):
+        answer.headers["Connection"] = "close"
+    return answer
+
+
+def _defect(error: Exception) -> Response:
+    _logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    return detail(500, "Internal Server Error")
+
+
+def install(app: Flask, domain_problem: Callable[[DomainError], Response]) -> None:
+    """Let an application answer all errors this way."""
+
+    def refused(error: RequestInvalid) -> Response:
+        return json_answer(error.body, error.status)
+
+    def bad_id(error: InvalidIdentifier) -> Response:
+        return detail(400, str(error))
+
+    def bad_handshake(error: RemoteProtocolError) -> Response:
+        return detail(400, "Bad Request")
+
+    handlers: dict[type[Exception], Callable[[Any], Response]] = {
+        DomainError: domain_problem,
+        RequestInvalid: refused,
+        InvalidIdentifier: bad_id,
+        RemoteProtocolError: bad_handshake,
+        HTTPException: _http_problem,
+        Exception: _defect,
+    }
+    for kind, handler in handlers.items():
+        app.register_error_handler(kind, handler)

@@ -1,0 +1,182 @@
+"""The live stream of the agent server: `/sockets/events/{conversation_id}`.
+
+flask-sock (simple-websocket) reads frames on a thread of its own and sends them on whoever calls
+`send`. Three things it leaves to its users are done here: two threads that send (a pong may be due
+while an event is on its way) must not mix their bytes, the sending thread has to be woken when the
+reading one has seen the end, and a peer that does not answer must keep neither.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from flask import Flask, Response, request
+from flask_sock import Sock
+from simple_websocket import Server
+
+from openhands_reference_server import broadcast
+from openhands_reference_server import world as worlds
+from openhands_reference_server.broadcast import Subscription
+from openhands_reference_server.domain.errors import ConversationNotFound
+from openhands_reference_server.domain.v1 import V1Conversation
+from openhands_reference_server.http.answers import dumps
+from openhands_reference_server.http.application import validator
+from openhands_reference_server.http.session import accept_key, conversation_of_key
+from openhands_reference_server.http.validation import RequestInvalid
+from openhands_reference_server.world import World
+
+_logger = logging.getLogger(__name__)
+_SOCKET_KEYS = ("werkzeug.socket", "gunicorn.socket")
+_MAX_FRAME_BYTES = 4 * 1024 * 1024
+_FAREWELL = 0.5
+_SHORT_FAREWELL = 0.05
+_NOT_FOUND = (4004, "Conversation not found")
+_GOODBYES = {
+    broadcast.OVERFLOW: (1013, "Too slow"),
+    broadcast.SHUTDOWN: (1001, "Server is shutting down"),
+    worlds.DELETED: _NOT_FOUND,
+    worlds.SUSPENDED: (1001, "Sandbox is not running"),
+}
+
+
+class _Connection:
+    """The socket of a connection, as simple-websocket uses it, safe for two threads."""
+
+    def __init__(self, raw: socket.socket) -> None:
+        self._raw = raw
+        self._sending = threading.Lock()
+        self.on_end: Callable[[], None] = lambda: None
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def recv(self, size: int) -> bytes:
+        return self._raw.recv(size)
+
+    def send(self, data: bytes) -> int:
+        with self._sending:
+            self._raw.sendall(data)
+        return len(data)
+
+    def close(self) -> None:
+        """End the connection for both threads; the web server closes the socket itself."""
+        try:
+            self._raw.shutdown(socket.SHUT_RDWR)
+        except OSError as error:
+            _logger.debug("the connection has ended already: %s", error)
+        self.on_end()
+
+
+def install(app: Flask, world: World) -> None:
+    """Add the stream to the agent server."""
+    app.config["SOCK_SERVER_OPTIONS"] = {
+        "thread_class": partial(threading.Thread, daemon=True),
+        "max_message_size": _MAX_FRAME_BYTES,
+    }
+    sock = Sock(app)
+
+    @sock.route("/sockets/events/<conversation_id>", endpoint="socket")
+    def stream(ws: Server, conversation_id: str) -> None:
+        connection: _Connection = ws.sock
+        connection.on_end = ws.event.set
+        try:
+            conversation = conversation_of_key(world, conversation_id)
+        except ConversationNotFound:
+            _say_goodbye(ws, *_NOT_FOUND)
+            return
+        resend_all = request.args.get("resend_all", "").lower() in ("true", "1")
+        try:
+            _serve(ws, connection, world, conversation, resend_all=resend_all)
+        finally:
+            connection.close()
+            ws.thread.join(_FAREWELL)
+
+
+def refusal(world: World) -> Response | None:
+    """Refuse an upgrade before it is accepted; prepare the connection when it may be."""
+    is_uuid = _is_uuid((request.view_args or {}).get("conversation_id", ""))
+    if not accept_key(world, request.args.get("session_api_key", "")) or not is_uuid:
+        return Response(status=403)
+    for key in _SOCKET_KEYS:
+        if key in request.environ:
+            request.environ[key] = _Connection(request.environ[key])
+    return None
+
+
+def _serve(
+    ws: Server, connection: _Connection, world: World, conversation: V1Conversation, *, resend_all: bool
+) -> None:
+    """Send what is there, then what comes; take messages; until one side ends it."""
+
+    def notify() -> None:
+        if subscription is not None and subscription.closed == broadcast.OVERFLOW:
+            connection.close()  # the sending thread may be stuck in a peer that does not read
+        ws.event.set()
+
+    subscription: Subscription | None = None
+    first, subscription = world.watch(conversation.id, resend_all=resend_all, notify=notify)
+    try:
+        for event in first:
+            ws.send(dumps(event))
+        while True:
+            # Receiving clears the event; draining comes second, so nothing published in between is missed.
+            while (frame := ws.receive(timeout=0)) is not None:
+                _take_message(world, conversation.id, frame)
+            for event in subscription.drain():
+                ws.send(dumps(event))
+            if subscription.closed is not None:
+                _say_goodbye(ws, *_GOODBYES[subscription.closed])
+                return
+            ws.event.wait()
+            ws.event.clear()
+    except OSError as error:
+        _logger.debug("a subscriber is gone: %s", error)
+    finally:
+        world.unwatch(conversation.id, subscription)
+
+
+def _take_message(world: World, conversation_id: str, frame: str | bytes) -> None:
+    """A message of the client always runs the agent; what is none is ignored, as in the real server."""
+    data = frame.encode() if isinstance(frame, str) else frame
+    try:
+        message = _validated(conversation_id, data)
+    except RequestInvalid as error:
+        _logger.debug("ignored a frame that is no message: %s", error)
+        return
+    role, items = message.get("role", "user"), message.get("content", [])
+    world.send_message(conversation_id, items, role=role, run=True)
+
+
+def _validated(conversation_id: str, data: bytes) -> dict[str, Any]:
+    """The frame as a body of `sendEvent`, whose schema describes it."""
+    valid = validator("agent-server").validate(
+        "sendEvent",
+        path={"conversation_id": conversation_id},
+        query=[],
+        headers={},
+        content_type="application/json",
+        body=data or b"null",
+    )
+    body: dict[str, Any] = valid.body
+    return body
+
+
+def _say_goodbye(ws: Server, code: int, reason: str) -> None:
+    """Close, and give the peer a moment to answer, so that it sees the code and no reset."""
+    ws.close(code, reason)
+    ws.thread.join(_SHORT_FAREWELL if code == _GOODBYES[broadcast.SHUTDOWN][0] else _FAREWELL)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

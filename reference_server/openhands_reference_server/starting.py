@@ -1,0 +1,178 @@
+"""Brings conversations up: walks the start script for V1 start tasks and for V0 agent loops."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from openhands_reference_server.core import Core
+from openhands_reference_server.domain import sandbox, start_task, v0, v1
+from openhands_reference_server.domain.errors import DomainError
+from openhands_reference_server.domain.identifiers import sandbox_id
+from openhands_reference_server.domain.sandbox import Sandbox
+from openhands_reference_server.domain.script import READY, Script, Stage, StartFailure
+from openhands_reference_server.domain.start_task import StartTask
+from openhands_reference_server.domain.v0 import V0Conversation
+from openhands_reference_server.domain.v1 import V1Conversation
+
+_logger = logging.getLogger(__name__)
+
+Reached = Callable[[Stage], bool]
+"""Does what a stage brings; says whether to go on to the next."""
+
+
+class Starts:
+    """All starts in progress of one world."""
+
+    def __init__(self, core: Core, script: Script) -> None:
+        self._core = core
+        self._script = script
+        self._v0_starts: dict[str, object] = {}
+
+    def begin_task(self, task: StartTask) -> None:
+        """Walk a new start task through its stages."""
+        self._walk(task.request, partial(self._task_reached, task.id))
+
+    def begin_v0(self, conversation: V0Conversation) -> None:
+        """Bring up the agent loop of a V0 conversation that is STARTING."""
+        attempt = self._v0_starts[conversation.id] = object()
+        self._walk({"conversation_id": conversation.id}, partial(self._v0_reached, conversation.id, attempt))
+
+    def _walk(self, request: Mapping[str, Any], reached: Reached) -> None:
+        self._next(iter(self._script.start(request)), reached)
+
+    def _next(self, stages: Iterator[tuple[float, Stage]], reached: Reached) -> None:
+        delay, stage = self._next_stage(stages)
+        self._core.scheduler.after(delay, partial(self._arrive, stage, stages, reached))
+
+    def _next_stage(self, stages: Iterator[tuple[float, Stage]]) -> tuple[float, Stage]:
+        try:
+            return next(stages, (0.0, READY))
+        except Exception as error:
+            _logger.exception("the script failed")
+            return 0.0, StartFailure(str(error) or type(error).__name__)
+
+    def _arrive(self, stage: Stage, stages: Iterator[tuple[float, Stage]], reached: Reached) -> None:
+        with self._core.lock:
+            if not self._core.closed and reached(stage):
+                self._next(stages, reached)
+
+    # -- V0 -----------------------------------------------------------------------------------------
+
+    def _v0_reached(self, conversation_id: str, attempt: object, stage: Stage) -> bool:
+        conversation = self._core.conversations.get(conversation_id)
+        superseded = self._v0_starts.get(conversation_id) is not attempt
+        if superseded or not isinstance(conversation, V0Conversation) or conversation.status != v0.STARTING:
+            return False
+        if stage != READY and not isinstance(stage, StartFailure):
+            return True
+        del self._v0_starts[conversation_id]
+        with self._core.changing_v0(conversation) as changes:
+            if isinstance(stage, StartFailure):
+                v0.fail_to_begin(changes, stage.detail)
+            else:
+                v0.begin(changes)
+        return False
+
+    # -- V1 -----------------------------------------------------------------------------------------
+
+    def _task_reached(self, task_id: str, stage: Stage) -> bool:
+        task = self._core.start_tasks.get(task_id)
+        if task is None or task.ended:
+            return False
+        try:
+            if isinstance(stage, StartFailure):
+                self._fail(task, stage.detail)
+            elif stage == READY:
+                self._finish(task)
+            else:
+                home = self._home_of(task)
+                with self._core.changing_task(task) as changes:
+                    start_task.reach(changes, stage, sandbox_id=home.id)
+                return True
+        except DomainError as error:
+            self._fail(task, str(error))
+        return False
+
+    def _fail(self, task: StartTask, detail: str) -> None:
+        with self._core.changing_task(task) as changes:
+            start_task.fail(changes, detail)
+
+    def _finish(self, task: StartTask) -> None:
+        wanted = task.request["conversation_id"]
+        conversation = None if wanted is None else self._core.conversations.get(wanted)
+        if isinstance(conversation, V0Conversation):
+            self._fail(task, f"Conversation id is taken: {wanted}")
+            return
+        if conversation is None:
+            conversation = self._create(task, self._home_of(task))
+        with self._core.changing_task(task) as changes:
+            start_task.finish(changes, conversation.id, sandbox_id=conversation.sandbox_id)
+
+    def _create(self, task: StartTask, home: Sandbox) -> V1Conversation:
+        request = task.request
+        parent_id = request["parent_conversation_id"]
+        parent = None if parent_id is None else self._core.v1(parent_id)
+        with self._core.changing_v1(None) as changes:
+            details = _details(request, parent, home)
+            details["id"] = request["conversation_id"] or self._core.new_conversation_id()
+            v1.create(changes, details, system_message_suffix=request["system_message_suffix"])
+            message = request["initial_message"]
+            if message is not None:
+                v1.send_message(changes, message["content"], role=message["role"], run=message["run"])
+        return changes.state
+
+    def _home_of(self, task: StartTask) -> Sandbox:
+        """The sandbox of the conversation to be: an existing one where the request leads to one.
+
+        Raises:
+            SandboxNotFound: the request names one that does not exist.
+        """
+        known = task.sandbox_id or self._sandbox_asked_for(task)
+        if known is None:
+            with self._core.changing_sandbox(None) as changes:
+                sandbox.create(changes, sandbox_id(self._core.new_id()))
+            return changes.state
+        home = self._core.sandbox(known)
+        if not home.running:
+            with self._core.changing_sandbox(home) as changes:
+                sandbox.resume(changes)
+            for conversation in self._core.conversations_in(home.id):
+                self._core.attend(conversation.id)
+        return self._core.sandbox(known)
+
+    def _sandbox_asked_for(self, task: StartTask) -> str | None:
+        request = task.request
+        wanted = request["conversation_id"]
+        if wanted is not None:
+            existing = self._core.conversations.get(wanted)
+            if isinstance(existing, V1Conversation):
+                return existing.sandbox_id
+            for other in self._core.start_tasks:
+                if other.request["conversation_id"] == wanted and not other.ended and other.sandbox_id:
+                    return other.sandbox_id
+        parent = request["parent_conversation_id"]
+        if parent is not None:
+            return self._core.v1(parent).sandbox_id
+        named: str | None = request["sandbox_id"]
+        return named
+
+
+def _details(request: Mapping[str, Any], parent: V1Conversation | None, home: Sandbox) -> dict[str, Any]:
+    """What the conversation record says; a sub-conversation inherits what it does not say itself."""
+    inherited = ("selected_repository", "selected_branch", "git_provider", "llm_model")
+    given = {
+        name: request[name] or (getattr(parent, name) if parent is not None else None) for name in inherited
+    }
+    return {
+        **given,
+        "sandbox_id": home.id,
+        "title": (request["title"] or "").strip() or None,
+        "trigger": request["trigger"],
+        "pr_number": request["pr_number"],
+        "llm_model": given["llm_model"] or v1.DEFAULT_MODEL,
+        "parent_conversation_id": request["parent_conversation_id"],
+        "agent_type": request["agent_type"],
+    }

@@ -1,0 +1,696 @@
+"""One tenant of the reference server: everything that can be asked of it, as plain methods.
+
+The world knows no HTTP. It finds things, lets the domain decide, and makes the decision true through
+`core.Core`; agents and starts in progress live in `agents.py` and `starting.py`. What fails is raised
+as a `domain.errors` exception. The lock policy stands in `core.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from openhands_reference_server.agents import Agents
+from openhands_reference_server.broadcast import Broadcast, Subscription
+from openhands_reference_server.core import Core, conversation_topic, start_task_topic
+from openhands_reference_server.domain import paging, sandbox, start_task, v0, v1, v1_events
+from openhands_reference_server.domain.changes import Event
+from openhands_reference_server.domain.conversations import Conversation
+from openhands_reference_server.domain.errors import (
+    ConversationNotFound,
+    IllegalTransition,
+    ParentNotFound,
+    SandboxNotFound,
+    SandboxPaused,
+)
+from openhands_reference_server.domain.event_log import EventFilter
+from openhands_reference_server.domain.identifiers import canonical
+from openhands_reference_server.domain.paging import Key
+from openhands_reference_server.domain.sandbox import Sandbox
+from openhands_reference_server.domain.script import AgentScript, Script
+from openhands_reference_server.domain.start_task import StartTask
+from openhands_reference_server.domain.times import parse, zoned, zoneless
+from openhands_reference_server.domain.v0 import V0Conversation
+from openhands_reference_server.domain.v1 import V1Conversation
+from openhands_reference_server.keys import SessionKeys
+from openhands_reference_server.scheduler import Clock, SystemClock
+from openhands_reference_server.starting import Starts
+from openhands_reference_server.storage import Store
+
+_logger = logging.getLogger(__name__)
+
+DELETED = "the conversation was deleted"
+SUSPENDED = "the sandbox was paused"
+_RESTARTED = "The server was restarted before the conversation was ready"
+_PATIENCE = 0.5
+
+StillThere = Callable[[], bool]
+"""Says whether somebody still waits for the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationView:
+    """A V1 conversation with what stands elsewhere: its sandbox (None: deleted) and its children."""
+
+    conversation: V1Conversation
+    sandbox: Sandbox | None
+    children: tuple[str, ...]
+
+    @property
+    def sandbox_status(self) -> str:
+        """MISSING when the sandbox was deleted."""
+        return sandbox.MISSING if self.sandbox is None else self.sandbox.status
+
+    @property
+    def reachable(self) -> bool:
+        """The agent server answers for this conversation."""
+        return self.sandbox is not None and self.sandbox.running
+
+
+@dataclass(frozen=True, slots=True)
+class AppConversationFilter:
+    """What a search for V1 conversations keeps; times are ISO 8601, `since` inclusive, `until` exclusive."""
+
+    title_contains: str | None = None
+    created_since: str | None = None
+    created_until: str | None = None
+    updated_since: str | None = None
+    updated_until: str | None = None
+    include_sub_conversations: bool = True
+
+    def __call__(self, one: V1Conversation) -> bool:
+        """Does it keep this conversation?"""
+        return (
+            (self.title_contains is None or self.title_contains in one.shown_title)
+            and _within(one.created_at, self.created_since, self.created_until)
+            and _within(one.updated_at, self.updated_since, self.updated_until)
+            and (self.include_sub_conversations or not _is_sub_conversation(one))
+        )
+
+
+def _key(state: Any) -> Key:
+    return (state.created_at, state.id)
+
+
+class World:
+    """Conversations, start tasks and sandboxes over one store.
+
+    Args:
+        store: where everything is kept; the world closes it.
+        script: what starts and agents do.
+        clock: time for everything that happens later.
+        broadcast: brings events to those who listen.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        script: Script | None = None,
+        clock: Clock | None = None,
+        broadcast: Broadcast | None = None,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.core = Core(store, self.clock, broadcast)
+        self.keys = SessionKeys(store.secret())
+        script = script or AgentScript()
+        Agents(self.core, script)
+        self._starts = Starts(self.core, script)
+        self._started_at = self.clock.seconds()
+        self.core.load()
+        self._recover()
+        self.core.scheduler.start()
+
+    def close(self) -> None:
+        """Stop everything that goes on; who waits is let go."""
+        self.core.close()
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the start."""
+        return self.clock.seconds() - self._started_at
+
+    def _recover(self) -> None:
+        """Bring what was in progress when the last process ended into an honest state."""
+        with self.core.lock:
+            for task in [task for task in self.core.start_tasks if not task.ended]:
+                with self.core.changing_task(task) as changes:
+                    start_task.fail(changes, _RESTARTED)
+            for conversation in list(self.core.conversations):
+                if isinstance(conversation, V0Conversation):
+                    with self.core.changing_v0(conversation) as stopping:
+                        v0.stop(stopping)
+                else:
+                    with self.core.changing_v1(conversation) as pausing:
+                        v1.interrupt(pausing)
+
+    # -- both generations ---------------------------------------------------------------------------
+
+    def conversation(self, conversation_id: str) -> V0Conversation | ConversationView:
+        """A conversation of either generation, for the V0 routes.
+
+        Raises:
+            ConversationNotFound: there is none.
+        """
+        with self.core.lock:
+            return self._shown(self.core.conversation(conversation_id))
+
+    def list_conversations(
+        self,
+        *,
+        page_id: str | None,
+        limit: int,
+        repository: str | None = None,
+        trigger: str | None = None,
+        include_sub_conversations: bool = False,
+    ) -> tuple[list[V0Conversation | ConversationView], str | None]:
+        """A page of both generations, newest first, and the id of the next page.
+
+        Raises:
+            UnknownPage: the page id is not from here.
+        """
+        cursors: dict[str, Key | None] = {"v0": None, "v1": None}
+        if page_id is not None:
+            cursors = paging.decode_merged(page_id)
+
+        def wanted(one: Conversation) -> bool:
+            cursor = cursors[one.version.lower()]
+            return (
+                (cursor is None or _key(one) < cursor)
+                and (repository is None or one.selected_repository == repository)
+                and (trigger is None or one.trigger == trigger)
+                and (include_sub_conversations or not _is_sub_conversation(one))
+            )
+
+        with self.core.lock:
+            page, last = paging.take(filter(wanted, reversed(self.core.conversations)), limit, _key)
+            shown = [self._shown(one) for one in page]
+        if last is None:
+            return shown, None
+        for one in page:
+            cursors[one.version.lower()] = _key(one)
+        return shown, paging.encode_merged(cursors)
+
+    def rename(self, conversation_id: str, title: str) -> None:
+        """Give a conversation a title.
+
+        Raises:
+            ConversationNotFound: there is none.
+        """
+        with self.core.lock:
+            conversation = self.core.conversation(conversation_id)
+            if isinstance(conversation, V0Conversation):
+                with self.core.changing_v0(conversation) as changes:
+                    v0.rename(changes, title)
+            else:
+                with self.core.changing_v1(conversation) as renaming:
+                    v1.rename(renaming, title)
+
+    def delete(self, conversation_id: str) -> bool:
+        """Delete a conversation; one of V1 takes its sandbox and its sub-conversations along."""
+        with self.core.lock:
+            conversation = self.core.conversations.get(canonical(conversation_id))
+            if conversation is None:
+                return False
+            for child in self.core.children_of(conversation.id):
+                self.core.remove_conversation(self.core.conversation(child), DELETED)
+            self.core.remove_conversation(conversation, DELETED)
+            if isinstance(conversation, V1Conversation):
+                self._delete_sandbox(conversation.sandbox_id)
+            return True
+
+    def start(self, conversation_id: str) -> V0Conversation | ConversationView:
+        """Start or resume; returns the conversation as it was found.
+
+        Raises:
+            ConversationNotFound: there is none.
+            IllegalTransition: it has ended for good.
+        """
+        with self.core.lock:
+            before = self.conversation(conversation_id)
+            if isinstance(before, ConversationView):
+                self._need_sandbox(before, "start")
+                self.resume_sandbox(before.conversation.sandbox_id)
+            elif not before.has_loop:
+                with self.core.changing_v0(before) as changes:
+                    v0.start(changes)
+                self._starts.begin_v0(changes.state)
+            return before
+
+    def stop(self, conversation_id: str) -> bool:
+        """Stop; says whether there was something to stop.
+
+        Raises:
+            ConversationNotFound: there is none.
+        """
+        with self.core.lock:
+            before = self.conversation(conversation_id)
+            if isinstance(before, ConversationView):
+                if before.reachable:
+                    self.pause_sandbox(before.conversation.sandbox_id)
+                return before.reachable
+            with self.core.changing_v0(before) as changes:
+                v0.stop(changes)
+            return before.has_loop
+
+    def pause(self, conversation_id: str) -> None:
+        """Suspend the agent.
+
+        Raises:
+            ConversationNotFound: there is none.
+            IllegalTransition: it does not run.
+        """
+        with self.core.lock:
+            before = self.conversation(conversation_id)
+            if isinstance(before, ConversationView):
+                if not before.reachable:
+                    raise IllegalTransition(
+                        f"Cannot pause a conversation whose sandbox is {before.sandbox_status}; it must be RUNNING"
+                    )
+                self.pause_agent(before.conversation.id)
+            else:
+                with self.core.changing_v0(before) as changes:
+                    v0.pause(changes)
+
+    def _shown(self, conversation: Conversation) -> V0Conversation | ConversationView:
+        return conversation if isinstance(conversation, V0Conversation) else self._view(conversation)
+
+    def _need_sandbox(self, view: ConversationView, verb: str) -> None:
+        if view.sandbox is None:
+            raise IllegalTransition(f"Cannot {verb} a conversation that is ARCHIVED: its sandbox was deleted")
+
+    # -- V0 -----------------------------------------------------------------------------------------
+
+    def create_v0(self, details: Mapping[str, Any]) -> V0Conversation:
+        """Create a V0 conversation and bring up its agent loop."""
+        with self.core.lock:
+            with self.core.changing_v0(None) as changes:
+                v0.create(changes, {**details, "id": self.core.new_conversation_id()})
+            self._starts.begin_v0(changes.state)
+            return changes.state
+
+    def send_v0_message(self, conversation_id: str, text: str) -> None:
+        """A message of the user.
+
+        Raises:
+            ConversationNotFound: there is none of this generation.
+            NotRunning: its agent loop does not run.
+        """
+        with self.core.lock, self.core.changing_v0(self.core.v0(conversation_id)) as changes:
+            v0.send_message(changes, text)
+
+    def send_v0_action(self, conversation_id: str, action: Mapping[str, Any]) -> None:
+        """Any action of the user.
+
+        Raises:
+            ConversationNotFound: there is none of this generation.
+            NotRunning: its agent loop does not run.
+        """
+        with self.core.lock, self.core.changing_v0(self.core.v0(conversation_id)) as changes:
+            v0.send_action(changes, action)
+
+    def v0_events(
+        self,
+        conversation_id: str,
+        *,
+        start: int,
+        end: int | None,
+        reverse: bool,
+        limit: int,
+        keep: Callable[[Event], bool],
+    ) -> tuple[list[Event], bool]:
+        """Events of a V0 conversation, and whether there are more.
+
+        Raises:
+            ConversationNotFound: there is none of this generation.
+        """
+        with self.core.lock:
+            log = self.core.log(self.core.v0(conversation_id).id)
+            return log.numbered(keep, start=start, end=end, reverse=reverse, limit=limit)
+
+    # -- V1: starting -------------------------------------------------------------------------------
+
+    def start_conversation(self, body: Mapping[str, Any]) -> StartTask:
+        """Begin to start a V1 conversation.
+
+        Raises:
+            ParentNotFound: the request names a parent that does not exist.
+        """
+        with self.core.lock:
+            request = start_task.complete_request(body)
+            parent = request["parent_conversation_id"]
+            if parent is not None and not isinstance(self.core.conversations.get(parent), V1Conversation):
+                raise ParentNotFound(parent)
+            with self.core.changing_task(None) as changes:
+                start_task.create(changes, uuid4().hex, request)
+            self._starts.begin_task(changes.state)
+            return changes.state
+
+    def start_and_watch(
+        self, body: Mapping[str, Any], still_there: StillThere = lambda: True
+    ) -> Iterator[StartTask]:
+        """Begin to start a V1 conversation; yields the task at every stage, until it has ended.
+
+        Raises:
+            ParentNotFound: the request names a parent that does not exist.
+        """
+        with self.core.lock:
+            task = self.start_conversation(body)
+            topic = start_task_topic(task.id)
+            subscription = self.core.broadcast.subscribe(topic)
+        return self._stages(task, topic, subscription, still_there)
+
+    def _stages(
+        self, task: StartTask, topic: str, subscription: Subscription, still_there: StillThere
+    ) -> Iterator[StartTask]:
+        try:
+            yield task
+            while not task.ended and subscription.closed is None and still_there():
+                for task in subscription.get(_PATIENCE):
+                    yield task
+        finally:
+            self.core.broadcast.unsubscribe(topic, subscription)
+
+    def start_tasks(self, ids: Iterable[str]) -> list[StartTask | None]:
+        """Start tasks by id, None where there is none."""
+        with self.core.lock:
+            return [self.core.start_tasks.get(canonical(one)) for one in ids]
+
+    def search_start_tasks(
+        self,
+        *,
+        conversation_id: str | None = None,
+        created_since: str | None = None,
+        sort_order: str = "CREATED_AT_DESC",
+        page_id: str | None = None,
+        limit: int = 100,
+    ) -> tuple[list[StartTask], str | None]:
+        """A page of start tasks, and the id of the next one.
+
+        Raises:
+            UnknownPage: the page id is not from here.
+        """
+        by_update = sort_order.startswith("UPDATED_AT")
+        newest_first = sort_order.endswith("_DESC")
+
+        def key(task: StartTask) -> Key:
+            return (task.updated_at if by_update else task.created_at, task.id)
+
+        cursor = None if page_id is None else paging.decode(page_id)
+        with self.core.lock:
+            found = self._matching_tasks(conversation_id, created_since)
+        found.sort(key=key, reverse=newest_first)
+        page, last = paging.take(paging.after(found, cursor, key, newest_first=newest_first), limit, key)
+        return page, last and paging.encode(last)
+
+    def count_start_tasks(
+        self, *, conversation_id: str | None = None, created_since: str | None = None
+    ) -> int:
+        """How many start tasks a search would find."""
+        with self.core.lock:
+            return len(self._matching_tasks(conversation_id, created_since))
+
+    def _matching_tasks(self, conversation_id: str | None, created_since: str | None) -> list[StartTask]:
+        wanted = None if conversation_id is None else canonical(conversation_id)
+        since = _bound(created_since)
+        return [
+            task
+            for task in self.core.start_tasks
+            if (wanted is None or task.app_conversation_id == wanted)
+            and (since is None or task.created_at >= since)
+        ]
+
+    # -- V1: app server -----------------------------------------------------------------------------
+
+    def app_conversations(self, ids: Iterable[str]) -> list[ConversationView | None]:
+        """V1 conversations by id, None where there is none."""
+        with self.core.lock:
+            found = (self.core.conversations.get(canonical(one)) for one in ids)
+            return [self._view(one) if isinstance(one, V1Conversation) else None for one in found]
+
+    def search_app_conversations(
+        self, keep: AppConversationFilter, *, page_id: str | None, limit: int
+    ) -> tuple[list[ConversationView], str | None]:
+        """A page of V1 conversations, newest first, and the id of the next page.
+
+        Raises:
+            UnknownPage: the page id is not from here.
+        """
+        cursor = None if page_id is None else paging.decode(page_id)
+        with self.core.lock:
+            found = filter(keep, _v1_only(reversed(self.core.conversations)))
+            page, last = paging.take(paging.after(found, cursor, _key, newest_first=True), limit, _key)
+            return [self._view(one) for one in page], last and paging.encode(last)
+
+    def count_app_conversations(self, keep: AppConversationFilter) -> int:
+        """How many V1 conversations a search would find."""
+        with self.core.lock:
+            return sum(map(keep, _v1_only(self.core.conversations)))
+
+    def search_events(
+        self,
+        conversation_id: str | None,
+        keep: EventFilter,
+        *,
+        page_id: str | None,
+        limit: int,
+        newest_first: bool,
+    ) -> tuple[list[Event], str | None]:
+        """A page of V1 events in the order of time, of one conversation or of all.
+
+        Raises:
+            UnknownPage: the page id is not from here.
+        """
+        cursor = None if page_id is None else paging.decode(page_id)
+        found = [event for event in self._events_of(conversation_id) if keep(event)]
+        if conversation_id is None:
+            found.sort(key=_event_key)
+        if newest_first:
+            found.reverse()
+        rest = paging.after(found, cursor, _event_key, newest_first=newest_first)
+        page, last = paging.take(rest, limit, _event_key)
+        return page, last and paging.encode(last)
+
+    def count_events(self, conversation_id: str | None, keep: EventFilter) -> int:
+        """How many V1 events a search would find."""
+        return sum(map(keep, self._events_of(conversation_id)))
+
+    def _events_of(self, conversation_id: str | None) -> list[Event]:
+        with self.core.lock:
+            if conversation_id is None:
+                wanted = [one.id for one in _v1_only(self.core.conversations)]
+            else:
+                found = self.core.conversations.get(canonical(conversation_id))
+                wanted = [found.id] if isinstance(found, V1Conversation) else []
+            return [event for one in wanted for event in self.core.log(one).events]
+
+    def _view(self, conversation: V1Conversation) -> ConversationView:
+        return ConversationView(
+            conversation,
+            self.core.sandboxes.get(conversation.sandbox_id),
+            tuple(self.core.children_of(conversation.id)),
+        )
+
+    # -- sandboxes ----------------------------------------------------------------------------------
+
+    def sandboxes(self, ids: Iterable[str]) -> list[Sandbox | None]:
+        """Sandboxes by id, None where there is none."""
+        with self.core.lock:
+            return [self.core.sandboxes.get(one) for one in ids]
+
+    def search_sandboxes(self, *, page_id: str | None, limit: int) -> tuple[list[Sandbox], str | None]:
+        """A page of sandboxes, newest first, and the id of the next page.
+
+        Raises:
+            UnknownPage: the page id is not from here.
+        """
+        cursor = None if page_id is None else paging.decode(page_id)
+        with self.core.lock:
+            found = paging.after(reversed(self.core.sandboxes), cursor, _key, newest_first=True)
+            page, last = paging.take(found, limit, _key)
+        return page, last and paging.encode(last)
+
+    def pause_sandbox(self, sandbox_id: str) -> None:
+        """Freeze a sandbox with its agents; who listens to them is let go.
+
+        Raises:
+            SandboxNotFound: there is none.
+        """
+        with self.core.lock:
+            with self.core.changing_sandbox(self.core.sandbox(sandbox_id)) as changes:
+                sandbox.pause(changes)
+            self._sandbox_changed(sandbox_id, closing=SUSPENDED)
+
+    def resume_sandbox(self, sandbox_id: str) -> None:
+        """Thaw a sandbox; its agents go on where they were.
+
+        Raises:
+            SandboxNotFound: there is none.
+        """
+        with self.core.lock:
+            with self.core.changing_sandbox(self.core.sandbox(sandbox_id)) as changes:
+                sandbox.resume(changes)
+            self._sandbox_changed(sandbox_id)
+
+    def _delete_sandbox(self, sandbox_id: str) -> None:
+        if self.core.sandboxes.get(sandbox_id) is not None:
+            self.core.sandboxes.remove(sandbox_id)
+            self._sandbox_changed(sandbox_id, closing=SUSPENDED)
+
+    def _sandbox_changed(self, sandbox_id: str, closing: str | None = None) -> None:
+        for conversation in self.core.conversations_in(sandbox_id):
+            if closing is not None:
+                self.core.broadcast.close_topic(conversation_topic(conversation.id), closing)
+            self.core.attend(conversation.id)
+        self.core.changed.notify_all()
+
+    # -- V1: agent server ---------------------------------------------------------------------------
+
+    def sandbox_of_key(self, key: str) -> str:
+        """Whose session key this is.
+
+        Raises:
+            SandboxNotFound: nobody's.
+        """
+        sandbox_id = self.keys.sandbox_of(key)
+        if sandbox_id is None or self.core.sandboxes.get(sandbox_id) is None:
+            raise SandboxNotFound("")
+        return sandbox_id
+
+    def agent_conversation(self, sandbox_id: str, conversation_id: str) -> V1Conversation:
+        """A conversation as the agent server of this sandbox sees it.
+
+        Raises:
+            SandboxPaused: the sandbox is frozen.
+            ConversationNotFound: this sandbox has no such conversation.
+        """
+        with self.core.lock:
+            if not self.core.sandbox(sandbox_id).running:
+                raise SandboxPaused(sandbox_id)
+            conversation = self.core.v1(conversation_id)
+            if conversation.sandbox_id != sandbox_id:
+                raise ConversationNotFound(conversation_id)
+            return conversation
+
+    def send_message(
+        self, conversation_id: str, items: list[dict[str, Any]], *, role: str, run: bool
+    ) -> None:
+        """A message of the user to the agent."""
+        with self.core.lock, self.core.changing_v1(self.core.v1(conversation_id)) as changes:
+            v1.send_message(changes, items, role=role, run=run)
+
+    def run_agent(self, conversation_id: str, still_there: StillThere = lambda: True) -> None:
+        """Let the agent go on, and wait until it rests."""
+        with self.core.lock:
+            conversation = self.core.v1(conversation_id)
+            self._publish_full_state(conversation.id)
+            with self.core.changing_v1(conversation) as changes:
+                v1.start_run(changes)
+            self._wait_for_rest(conversation.id, still_there)
+
+    def pause_agent(self, conversation_id: str) -> None:
+        """Hold the agent."""
+        with self.core.lock:
+            with self.core.changing_v1(self.core.v1(conversation_id)) as changes:
+                v1.pause(changes)
+            self._publish_full_state(changes.state.id)
+
+    def confirm(
+        self, conversation_id: str, *, accept: bool, reason: str, still_there: StillThere = lambda: True
+    ) -> None:
+        """Answer the agent's question; when accepted, wait until the agent rests again."""
+        with self.core.lock:
+            conversation = self.core.v1(conversation_id)
+            asked = conversation.execution_status == v1.WAITING
+            with self.core.changing_v1(conversation) as changes:
+                v1.confirm(changes, accept=accept, reason=reason)
+            if accept and asked:
+                self._wait_for_rest(conversation.id, still_there)
+
+    def watch(
+        self, conversation_id: str, *, resend_all: bool, notify: Callable[[], None]
+    ) -> tuple[list[Event], Subscription]:
+        """Listen to a V1 conversation: what to show first, and everything that follows it without a gap."""
+        with self.core.lock:
+            conversation = self.core.v1(conversation_id)
+            first = [self.full_state(conversation)]
+            if resend_all:
+                first += self.core.log(conversation.id).events
+            return first, self.core.broadcast.subscribe(conversation_topic(conversation.id), notify=notify)
+
+    def unwatch(self, conversation_id: str, subscription: Subscription) -> None:
+        """Listen no more."""
+        self.core.broadcast.unsubscribe(conversation_topic(canonical(conversation_id)), subscription)
+
+    def agent_events(
+        self, conversation_id: str, keep: EventFilter, *, page_id: str | None, limit: int, newest_first: bool
+    ) -> tuple[list[Event], str | None]:
+        """A page of a V1 conversation's events, and the id of the first event of the next page.
+
+        Raises:
+            UnknownPage: the page id is no event of the conversation.
+        """
+        with self.core.lock:
+            log = self.core.log(self.core.v1(conversation_id).id)
+            return log.search(keep, page_id=page_id, limit=limit, newest_first=newest_first)
+
+    def count_agent_events(self, conversation_id: str, keep: EventFilter) -> int:
+        """How many events a search would find."""
+        with self.core.lock:
+            return self.core.log(self.core.v1(conversation_id).id).count(keep)
+
+    def agent_event(self, conversation_id: str, event_id: str) -> Event:
+        """One event of a V1 conversation.
+
+        Raises:
+            EventNotFound: it has no such event.
+        """
+        with self.core.lock:
+            return self.core.log(self.core.v1(conversation_id).id).get(event_id)
+
+    def full_state(self, conversation: V1Conversation) -> Event:
+        """The event that shows the whole state; never stored."""
+        now = zoneless(self.clock.now())
+        identity = {"kind": "ConversationStateUpdateEvent", "id": str(uuid4()), "timestamp": now}
+        return {**identity, **v1_events.state_update("full_state", v1.full_state(conversation))}
+
+    def _publish_full_state(self, conversation_id: str) -> None:
+        self.core.publish(conversation_id, self.full_state(self.core.v1(conversation_id)))
+
+    def _wait_for_rest(self, conversation_id: str, still_there: StillThere) -> None:
+        """Wait, letting go of the lock, until the agent has no next step; then show the state."""
+        while (conversation := self._busy(conversation_id)) is not None and still_there():
+            self.core.changed.wait(_PATIENCE)
+        rested = self.core.conversations.get(conversation_id)
+        if conversation is None and isinstance(rested, V1Conversation):
+            self._publish_full_state(conversation_id)
+
+    def _busy(self, conversation_id: str) -> V1Conversation | None:
+        conversation = self.core.conversations.get(conversation_id)
+        if not isinstance(conversation, V1Conversation) or not conversation.working or self.core.closed:
+            return None
+        return conversation if self._view(conversation).reachable else None
+
+
+def _within(at: str, since: str | None, until: str | None) -> bool:
+    lower, upper = _bound(since), _bound(until)
+    return (lower is None or at >= lower) and (upper is None or at < upper)
+
+
+def _bound(text: str | None) -> str | None:
+    return None if text is None else zoned(parse(text))
+
+
+def _is_sub_conversation(one: Conversation) -> bool:
+    return isinstance(one, V1Conversation) and one.parent_conversation_id is not None
+
+
+def _v1_only(conversations: Iterable[Conversation]) -> Iterator[V1Conversation]:
+    return (one for one in conversations if isinstance(one, V1Conversation))
+
+
+def _event_key(event: Event) -> Key:
+    return (event["timestamp"], event["id"])
