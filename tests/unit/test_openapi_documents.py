@@ -159,7 +159,7 @@ def test_every_parameter_is_bounded(document: dict[str, Any]) -> None:
                 schema = resolve(document, schema["items"])
             match schema["type"]:
                 case "string":
-                    assert schema.keys() & {"enum", "maxLength", "pattern"}, parameter["name"]
+                    assert schema.keys() & {"enum", "maxLength", "pattern", "format"}, parameter["name"]
                 case "integer":
                     assert schema.keys() & {"minimum", "exclusiveMinimum"}, parameter["name"]
                     assert "maximum" in schema, parameter["name"]

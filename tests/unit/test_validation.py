@@ -136,13 +136,35 @@ class TestParameters:
             "nope",
         )
 
-    @pytest.mark.parametrize("text", ["notadate", "2026-02-30T00:00:00", "0001-01-01T00:00:00+12:00", "2026"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "notadate",
+            "2026",
+            "2026-11-20",
+            "2026-02-29T00:00:00",
+            "2100-02-29T00:00:00",
+            "2026-04-31T00:00:00",
+            "2026-13-01T00:00:00",
+            "2026-01-01T24:00:00",
+            "2026-01-01T00:00:00+24:00",
+            "0001-01-01T00:00:00+12:00",
+            "2026-01-01T00:00:00Z\n",
+        ],
+    )
     def test_points_in_time_must_exist(self, text: str) -> None:
         (problem,) = problems("countAppConversations", query=[("created_at__gte", text)])
         assert problem["type"] == "datetime_from_date_parsing"
 
     @pytest.mark.parametrize(
-        "text", ["2026-11-20T23:15:10.941887Z", "2026-11-20T23:15:10", "2026-11-20T23:15:10+08:00"]
+        "text",
+        [
+            "2026-11-20T23:15:10.941887Z",
+            "2026-11-20T23:15:10",
+            "2026-11-20T23:15:10+08:00",
+            "2024-02-29T00:00:00",
+            "2000-02-29T23:59:59.9",
+        ],
     )
     def test_points_in_time_may_lack_an_offset(self, text: str) -> None:
         request = validate("countAppConversations", query=[("created_at__gte", text)])
