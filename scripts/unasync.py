@@ -1,8 +1,8 @@
 """Generate the sync side of the SDK from the async side: ``python scripts/unasync.py [--check]``.
 
-``sdk/openhands_client/_async/*.py`` → ``sdk/openhands_client/_sync/*.py``, and the tests marked as source
-below. With ``--check`` nothing is written: whole files are compared, and rules that match nothing any more
-are an error. ``compat.py`` is the one module written by hand on both sides.
+``sdk/openhands_client/_async/*.py`` → ``_sync/*.py``, and in the tests ``**/async_*.py`` → ``sync_*.py`` and
+``**/test_async_*.py`` → ``test_sync_*.py``. With ``--check`` nothing is written: whole files are compared,
+and rules that match nothing any more are an error. ``compat.py`` is the one module written by hand twice.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SDK = ROOT / "sdk" / "openhands_client"
-TESTS = ROOT / "tests" / "service" / "sdk"
+TESTS = ROOT / "tests"
 
 RULES: list[tuple[re.Pattern[str], str]] = [
     (re.compile(pattern), replacement)
     for pattern, replacement in [
         (r"\basync def\b", "def"),
+        (r"\basync for\b", "for"),
+        (r"\basync with\b", "with"),
         (r"\bawait ", ""),
+        (r"\benter_async_context\b", "enter_context"),
+        (r"\basync_life\b", "sync_life"),
         (r"\bAn asynchronous client\b", "A client"),
         (r"\b__aenter__\b", "__enter__"),
         (r"\b__aexit__\b", "__exit__"),
@@ -33,6 +37,7 @@ RULES: list[tuple[re.Pattern[str], str]] = [
 ]
 HEADER = "# Generated from {source} by scripts/unasync.py. Do not edit.\n"
 BY_HAND = {"compat.py"}
+NAME = re.compile(r"^(test_)?async_")
 
 
 def main(arguments: list[str]) -> int:
@@ -57,9 +62,9 @@ def main(arguments: list[str]) -> int:
 def pairs() -> list[tuple[Path, Path]]:
     """Source and target files."""
     sources = [path for path in sorted((SDK / "_async").glob("*.py")) if path.name not in BY_HAND]
-    tests = sorted(TESTS.glob("test_async_*.py"))
+    tests = [path for path in sorted(TESTS.rglob("*async_*.py")) if NAME.match(path.name)]
     return [(path, SDK / "_sync" / path.name) for path in sources] + [
-        (path, path.with_name(path.name.replace("test_async_", "test_sync_"))) for path in tests
+        (path, path.with_name(NAME.sub(r"\1sync_", path.name))) for path in tests
     ]
 
 
@@ -83,7 +88,8 @@ def formatted(text: str) -> str:
 
 def stale_files(wanted: dict[Path, str]) -> list[str]:
     """Files that look generated and no longer have a source."""
-    present = set((SDK / "_sync").glob("*.py")) | set(TESTS.glob("test_sync_*.py"))
+    tests = [*TESTS.rglob("test_sync_*.py"), *TESTS.rglob("sync_*.py")]
+    present = set((SDK / "_sync").glob("*.py")) | set(tests)
     by_hand = {SDK / "_sync" / name for name in BY_HAND}
     return [f"{relative(path)} has no source any more" for path in sorted(present - set(wanted) - by_hand)]
 

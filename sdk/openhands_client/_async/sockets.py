@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
@@ -18,16 +19,19 @@ LARGEST_FRAME = 64 * 1024 * 1024
 class AsyncSocket:
     """An open WebSocket."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, closing: AsyncExitStack) -> None:
         self._connection = connection
+        self._closing = closing
 
     @classmethod
     async def connect(cls, url: str, timeout: float) -> AsyncSocket:
         """Raises SocketRefused, APITimeoutError or APIConnectionError."""
+        closing = AsyncExitStack()
         try:
-            connection = await connect_websocket(
+            opening = connect_websocket(
                 url, open_timeout=timeout, close_timeout=CLOSE_TIMEOUT, max_size=LARGEST_FRAME
             )
+            connection = await closing.enter_async_context(opening)
         except InvalidStatus as refusal:
             raise SocketRefused(refusal.response.status_code) from None
         except TimeoutError:
@@ -35,7 +39,7 @@ class AsyncSocket:
         except (OSError, InvalidHandshake, EOFError) as failure:
             reason = str(failure) or type(failure).__name__
             raise APIConnectionError(f"no WebSocket to {_origin(url)}: {reason}") from None
-        return cls(connection)
+        return cls(connection, closing)
 
     async def receive(self, timeout: float) -> str | None:
         """The next text frame, or None when there is none in time. Raises SocketClosed."""
@@ -50,7 +54,7 @@ class AsyncSocket:
         return frame if isinstance(frame, str) else frame.decode(errors="replace")
 
     async def aclose(self) -> None:
-        await self._connection.close()
+        await self._closing.aclose()
 
 
 def _origin(url: str) -> str:

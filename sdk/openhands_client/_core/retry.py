@@ -69,5 +69,7 @@ class RetryPolicy:
     def _wait(self, state: tenacity.RetryCallState) -> float:
         failure = state.outcome.exception() if state.outcome else None
         asked = failure.retry_after if isinstance(failure, APIStatusError) else None
-        backoff = tenacity.wait_exponential_jitter(self.initial, self.maximum, jitter=self.initial)
+        backoff = tenacity.wait_exponential(self.initial, self.maximum) + tenacity.wait_random(
+            0, self.initial
+        )
         return max(backoff(state), asked or 0.0)

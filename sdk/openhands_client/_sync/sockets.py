@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
@@ -19,16 +20,19 @@ LARGEST_FRAME = 64 * 1024 * 1024
 class Socket:
     """An open WebSocket."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, closing: ExitStack) -> None:
         self._connection = connection
+        self._closing = closing
 
     @classmethod
     def connect(cls, url: str, timeout: float) -> Socket:
         """Raises SocketRefused, APITimeoutError or APIConnectionError."""
+        closing = ExitStack()
         try:
-            connection = connect_websocket(
+            opening = connect_websocket(
                 url, open_timeout=timeout, close_timeout=CLOSE_TIMEOUT, max_size=LARGEST_FRAME
             )
+            connection = closing.enter_context(opening)
         except InvalidStatus as refusal:
             raise SocketRefused(refusal.response.status_code) from None
         except TimeoutError:
@@ -36,7 +40,7 @@ class Socket:
         except (OSError, InvalidHandshake, EOFError) as failure:
             reason = str(failure) or type(failure).__name__
             raise APIConnectionError(f"no WebSocket to {_origin(url)}: {reason}") from None
-        return cls(connection)
+        return cls(connection, closing)
 
     def receive(self, timeout: float) -> str | None:
         """The next text frame, or None when there is none in time. Raises SocketClosed."""
@@ -51,7 +55,7 @@ class Socket:
         return frame if isinstance(frame, str) else frame.decode(errors="replace")
 
     def close(self) -> None:
-        self._connection.close()
+        self._closing.close()
 
 
 def _origin(url: str) -> str:

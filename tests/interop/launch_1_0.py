@@ -1,0 +1,73 @@
+"""Runs inside the real server's own virtual environment: start it so that it works without Docker.
+
+Only what a sandboxed machine without Docker needs is adapted; every route and model is the server's own.
+"""
+
+import os
+import pathlib
+import subprocess
+
+import openhands.utils.environment as environment
+import psutil
+
+environment.is_running_in_docker = lambda: False
+import openhands.app_server.utils.docker_utils as docker_utils
+
+docker_utils.is_running_in_docker = lambda: False
+
+root = pathlib.Path(os.environ["INTEROP_ROOT"])
+os.environ["RUNTIME"] = "process"                     # V1: one agent-server process per sandbox
+import openhands.app_server.config as config
+
+for spec in config.get_global_config().sandbox_spec.specs:
+    spec.working_dir = str(root / "workspace")
+
+from openhands.app_server.sandbox import process_sandbox_service as sandboxes
+from openhands.app_server.sandbox.sandbox_models import SandboxStatus
+
+Service = sandboxes.ProcessSandboxService
+
+
+def process_status(self, info):
+    """A sleeping process is a running sandbox (the stock check calls it STARTING forever)."""
+    try:
+        process = psutil.Process(info.pid)
+        status = process.status()
+    except psutil.Error:
+        return SandboxStatus.MISSING
+    if status == psutil.STATUS_ZOMBIE or not process.is_running():
+        return SandboxStatus.MISSING
+    return SandboxStatus.PAUSED if status == psutil.STATUS_STOPPED else SandboxStatus.RUNNING
+
+
+class LoggedSubprocess:
+    """subprocess, but an agent server's output goes to a file: nobody reads the stock pipe, and a full pipe blocks."""
+
+    PIPE = subprocess.PIPE
+
+    @staticmethod
+    def Popen(command, env=None, cwd=None, **_):
+        log = (root / f"agent-server-{command[-1]}.log").open("ab")
+        return subprocess.Popen(command, env=env, cwd=cwd, stdout=log, stderr=log)
+
+
+stock_wait = Service._wait_for_server_ready
+
+
+async def patient_wait(self, port, timeout=30):
+    return await stock_wait(self, port, 180)
+
+
+Service._get_process_status = process_status
+Service._wait_for_server_ready = patient_wait
+sandboxes.subprocess = LoggedSubprocess
+
+os.environ["RUNTIME"] = "cli"                         # V0: an in-process runtime
+import openhands.server.shared as shared
+
+shared.config.runtime = "cli"
+
+import uvicorn
+from openhands.server.listen import app
+
+uvicorn.run(app, host="127.0.0.1", port=int(os.environ["INTEROP_PORT"]))
