@@ -44,7 +44,7 @@ def test_a_machine_without_venv_is_told_what_to_install(
     broken.write_text("#!/bin/sh\necho 'ensurepip is not available'\nexit 1\n")
     broken.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(broken))
-    with pytest.raises(SystemExit, match="(?s)ensurepip is not available.*apt install python3-venv"):
+    with pytest.raises(SystemExit, match=r"(?s)ensurepip is not available.*apt install python3-venv"):
         bootstrap.create_venv()
 
 
