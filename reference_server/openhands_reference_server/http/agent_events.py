@@ -36,7 +36,7 @@ def blueprint(world: World) -> Blueprint:
         conversation = conversation_of_key(world, conversation_id)
         return json_answer(world.count_agent_events(conversation.id, _filter(asked().query)))
 
-    @routes.get(f"{_PREFIX}/<event_id>", endpoint="getEvent")
+    @routes.get(f"{_PREFIX}/<event_id:event_id>", endpoint="getEvent")
     def get(conversation_id: str, event_id: str) -> Response:
         return json_answer(world.agent_event(conversation_of_key(world, conversation_id).id, event_id))
 

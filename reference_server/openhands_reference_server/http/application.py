@@ -11,9 +11,11 @@ from functools import cache
 from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
-from openhands_contract import documents
+from flask.globals import request_ctx
 from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.routing import BaseConverter
 
+from openhands_contract import documents
 from openhands_reference_server.domain.errors import DomainError
 from openhands_reference_server.http import problems
 from openhands_reference_server.http.answers import dumps
@@ -29,6 +31,12 @@ _HEADERS = {
 }
 
 
+class _EventIdConverter(BaseConverter):
+    """Any text but the name of a route beside it, which would gain the methods of `…/events/{event_id}`."""
+
+    regex = "(?!respond_to_confirmation$)[^/]+"
+
+
 def new_application(
     document_name: documents.DocumentName,
     blueprints: list[Blueprint],
@@ -42,12 +50,14 @@ def new_application(
         document_name: its OpenAPI document.
         blueprints: its routes, one blueprint per tag.
         domain_problem: how it says what the domain refuses.
-        before: looks at a request before it is validated (keys, ids); may answer it.
+        before: looks at every request before it is validated (keys, ids), also where there is no route;
+            may answer it.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
+    app.url_map.converters["event_id"] = _EventIdConverter
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     _add_documents(app, document_name)
@@ -77,21 +87,22 @@ def _add_validation(
     app: Flask, document_name: documents.DocumentName, before: Callable[[], Response | None]
 ) -> None:
     def validate() -> Response | None:
-        if request.url_rule is None or operation_id() in _DOCUMENT_ENDPOINTS:
+        if operation_id() in _DOCUMENT_ENDPOINTS:
             return None
-        if request.method == "HEAD":
-            raise MethodNotAllowed(valid_methods=sorted(request.url_rule.methods or ()))
+        if request.method == "HEAD" and request.url_rule is not None:
+            raise MethodNotAllowed(valid_methods=request_ctx.url_adapter.allowed_methods())
         answer = before()
-        if answer is None and not request.url_rule.websocket:
-            g.valid_request = validator(document_name).validate(
-                operation_id(),
-                path=request.view_args or {},
-                query=list(request.args.items(multi=True)),
-                headers=dict(request.headers),
-                content_type=request.content_type,
-                body=request.get_data(cache=False),
-            )
-        return answer
+        if answer is not None or request.url_rule is None or request.url_rule.websocket:
+            return answer
+        g.valid_request = validator(document_name).validate(
+            operation_id(),
+            path=request.view_args or {},
+            query=list(request.args.items(multi=True)),
+            headers=dict(request.headers),
+            content_type=request.content_type,
+            body=request.get_data(cache=False),
+        )
+        return None
 
     app.before_request(validate)
 
