@@ -11,15 +11,11 @@ from types import TracebackType
 from typing import Self
 
 from openhands_reference_server.domain.script import Script
+from openhands_reference_server.front import Front, open_store
 from openhands_reference_server.http.access import OpenAccess, SessionKeyAccess
 from openhands_reference_server.http.addresses import AgentAddress
-from openhands_reference_server.http.agent_server import create_agent_server
-from openhands_reference_server.http.app_server import create_app_server
 from openhands_reference_server.scheduler import Clock
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
-from openhands_reference_server.storage import Store
-from openhands_reference_server.storage.directory import DirectoryStore
-from openhands_reference_server.storage.memory import MemoryStore
 from openhands_reference_server.world import World
 
 _HOST = "127.0.0.1"
@@ -47,7 +43,7 @@ class ReferenceServer:
         self._data_dir = data_dir
         self._access = OpenAccess() if session_api_key is None else SessionKeyAccess(session_api_key)
         self._clock = clock
-        self._world: World | None = None
+        self._front: Front | None = None
         self._servers: tuple[BackgroundServer, ...] = ()
 
     @property
@@ -63,35 +59,39 @@ class ReferenceServer:
     @property
     def world(self) -> World:
         """What is served, for tests that look behind the scenes."""
-        if self._world is None:
+        if self._front is None:
             raise RuntimeError("The reference server is not running; use it as a context manager")
-        return self._world
+        return self._front.world
 
     def start(self) -> Self:
         """Bind both ports and begin to serve; `with` does this."""
         if self._servers:
             raise RuntimeError("The reference server is running already")
-        self._world = World(self._store(), script=self._script, clock=self._clock)
+        store = open_store(None if self._data_dir is None else Path(self._data_dir))
         listeners = [bind(_HOST, 0), bind(_HOST, 0)]
-        agent_address = AgentAddress(_HOST, port_of(listeners[1]))
-        apps = (
-            create_app_server(self._world, agent_address, self._access),
-            create_agent_server(self._world),
+        front = self._front = Front(
+            store,
+            AgentAddress(_HOST, port_of(listeners[1])),
+            access=self._access,
+            script=self._script,
+            clock=self._clock,
         )
-        names = ("app-server", "agent-server")
-        self._servers = tuple(map(BackgroundServer, names, listeners, apps))
+        self._servers = (
+            BackgroundServer("app-server", listeners[0], front.app_server),
+            BackgroundServer("agent-server", listeners[1], front.agent_server),
+        )
         for server in self._servers:
             server.start()
         return self
 
     def stop(self) -> None:
         """Let everybody go, and return when no thread and no socket is left; `with` does this."""
-        if self._world is None:
+        if self._front is None:
             return
-        self._world.close()
+        self._front.close()
         for server in self._servers:
             server.stop()
-        self._servers, self._world = (), None
+        self._servers, self._front = (), None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -100,9 +100,6 @@ class ReferenceServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    def _store(self) -> Store:
-        return MemoryStore() if self._data_dir is None else DirectoryStore(Path(self._data_dir))
 
     def _running(self) -> tuple[BackgroundServer, ...]:
         if not self._servers:

@@ -19,7 +19,7 @@ def create_agent_server(world: World) -> Flask:
     activity = meta.Activity()
 
     def before() -> Response | None:
-        if operation_id() in meta.OPERATIONS:
+        if not operation_id() or operation_id() in meta.OPERATIONS:
             return None
         activity.note()
         if request.url_rule is not None and request.url_rule.websocket:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote, urlsplit
+
 from flask import Flask, Response, request
 
 from openhands_reference_server.domain.identifiers import check_conversation_id
@@ -21,6 +23,8 @@ from openhands_reference_server.http.application import new_application, operati
 from openhands_reference_server.http.views import Views
 from openhands_reference_server.world import World
 
+_V0_PREFIX = "/api/conversations/"
+
 
 def create_app_server(world: World, agent_server: AgentAddress, access: Access | None = None) -> Flask:
     """Make the application.
@@ -34,13 +38,15 @@ def create_app_server(world: World, agent_server: AgentAddress, access: Access |
     access = access or OpenAccess()
 
     def before() -> Response | None:
-        if operation_id() in meta.OPERATIONS:
+        operation = operation_id()
+        if operation in meta.OPERATIONS:
             return None
         activity.note()
-        if not access.allows(request):
+        if operation and not access.allows(request):
             return problems.detail(401, "Unauthorized")
-        if "conversation_id" in (request.view_args or {}):
-            check_conversation_id((request.view_args or {})["conversation_id"])
+        sent = _conversation_id_sent()
+        if sent is not None:
+            check_conversation_id(sent)
         return None
 
     return new_application(
@@ -57,3 +63,10 @@ def create_app_server(world: World, agent_server: AgentAddress, access: Access |
         domain_problem=problems.app_server_problem,
         before=before,
     )
+
+
+def _conversation_id_sent() -> str | None:
+    """The id in the path as the client wrote it: an encoded slash belongs to the id, not to the path."""
+    raw = request.environ.get("RAW_URI") or request.path
+    prefix, _, rest = urlsplit(raw).path.partition(_V0_PREFIX)
+    return None if prefix or not rest else unquote(rest.partition("/")[0])

@@ -11,7 +11,6 @@ from functools import cache
 from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
-from flask.globals import request_ctx
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import BaseConverter
 
@@ -90,7 +89,7 @@ def _add_validation(
         if operation_id() in _DOCUMENT_ENDPOINTS:
             return None
         if request.method == "HEAD" and request.url_rule is not None:
-            raise MethodNotAllowed(valid_methods=request_ctx.url_adapter.allowed_methods())
+            raise MethodNotAllowed(valid_methods=_methods_of_path(app))
         answer = before()
         if answer is not None or request.url_rule is None or request.url_rule.websocket:
             return answer
@@ -105,6 +104,10 @@ def _add_validation(
         return None
 
     app.before_request(validate)
+
+
+def _methods_of_path(app: Flask) -> list[str]:
+    return list(app.url_map.bind("").allowed_methods(request.path))
 
 
 def _add_documents(app: Flask, name: documents.DocumentName) -> None:

@@ -13,12 +13,13 @@ import socket
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from flask import Flask, Response, request
 from flask_sock import Sock
 from simple_websocket import Server
+from wsproto.frame_protocol import CloseReason
 
 from openhands_reference_server import broadcast
 from openhands_reference_server import world as worlds
@@ -80,11 +81,9 @@ def install(app: Flask, world: World) -> None:
         "thread_class": partial(threading.Thread, daemon=True),
         "max_message_size": _MAX_FRAME_BYTES,
     }
-    sock = Sock(app)
 
-    @sock.route("/sockets/events/<conversation_id>", endpoint="socket")
     def stream(ws: Server, conversation_id: str) -> None:
-        connection: _Connection = ws.sock
+        connection = cast(_Connection, ws.sock)
         connection.on_end = ws.event.set
         try:
             conversation = conversation_of_key(world, conversation_id)
@@ -96,7 +95,9 @@ def install(app: Flask, world: World) -> None:
             _serve(ws, connection, world, conversation, resend_all=resend_all)
         finally:
             connection.close()
-            ws.thread.join(_FAREWELL)
+            _wait_for_reader(ws, _FAREWELL)
+
+    Sock(app).route("/sockets/events/<conversation_id>", endpoint="socket")(stream)
 
 
 def refusal(world: World) -> Response | None:
@@ -170,8 +171,12 @@ def _validated(conversation_id: str, data: bytes) -> dict[str, Any]:
 
 def _say_goodbye(ws: Server, code: int, reason: str) -> None:
     """Close, and give the peer a moment to answer, so that it sees the code and no reset."""
-    ws.close(code, reason)
-    ws.thread.join(_SHORT_FAREWELL if code == _GOODBYES[broadcast.SHUTDOWN][0] else _FAREWELL)
+    ws.close(cast(CloseReason, code), reason)  # any code will do; the stubs know only the registered ones
+    _wait_for_reader(ws, _SHORT_FAREWELL if code == _GOODBYES[broadcast.SHUTDOWN][0] else _FAREWELL)
+
+
+def _wait_for_reader(ws: Server, seconds: float) -> None:
+    cast(threading.Thread, ws.thread).join(seconds)
 
 
 def _is_uuid(text: str) -> bool:

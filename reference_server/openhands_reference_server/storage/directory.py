@@ -19,6 +19,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 def _sync_directory(path: Path) -> None:
     """Make names durable; where directories cannot be opened (Windows), the system does it itself."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -7,12 +7,13 @@ that one ends. The file names the process for people who meet it.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
 from openhands_reference_server.storage import StorageError
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
 
     def _try_lock(descriptor: int) -> None:
@@ -47,15 +48,15 @@ class DirectoryLock:
         deadline = time.monotonic() + _PATIENCE
         while not self._acquire():
             if time.monotonic() > deadline:
-                holder = os.pread(self._descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+                holder = os.read(self._descriptor, 20).decode(errors="replace").strip() or "unknown"
                 os.close(self._descriptor)
                 raise StorageError(
                     f"the data directory {directory} is in use by another reference server (process {holder}); "
                     "stop that one or choose another directory"
                 )
             time.sleep(_PAUSE)
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.truncate(self._descriptor, 0)
+        os.write(self._descriptor, f"{os.getpid()}\n".encode())
 
     def release(self) -> None:
         """Let another process have it."""

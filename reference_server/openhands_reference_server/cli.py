@@ -1,0 +1,221 @@
+"""`openhands-reference-server`: the server as a command."""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from openhands_reference_server.front import Front, open_store
+from openhands_reference_server.http.access import Access, OpenAccess, SessionKeyAccess
+from openhands_reference_server.http.addresses import AgentAddress, bracketed
+from openhands_reference_server.serving import BackgroundServer, bind, port_of
+from openhands_reference_server.storage import StorageError
+from openhands_reference_server.storage.lock import DirectoryLock
+
+OPEN, SESSION_KEY = "open", "session-key"
+
+
+class StartFailed(click.ClickException):
+    """The server cannot start as it was told to; exit code 2."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    host: str
+    port: int
+    agent_port: int
+    data_dir: Path | None
+    lock: DirectoryLock | None
+    session_api_key: str | None
+
+    def url(self, port: int) -> str:
+        return f"http://{bracketed(self.host)}:{port}"
+
+    def open_front(self) -> Front:
+        access: Access = (
+            OpenAccess() if self.session_api_key is None else SessionKeyAccess(self.session_api_key)
+        )
+        store = open_store(self.data_dir, self.lock)
+        return Front(store, AgentAddress(self.host, self.agent_port), access=access)
+
+    def announce(self) -> None:
+        """Say that the server answers, and where."""
+        lines = [
+            "OpenHands reference server",
+            f"  app server    {self.url(self.port)}  (documentation: {self.url(self.port)}/docs)",
+            f"  agent server  {self.url(self.agent_port)}",
+            f"  storage       {self.data_dir or 'in memory'}",
+            f"  access        {'open' if self.session_api_key is None else 'with the session API key'}",
+            f"ready {self.url(self.port)}",
+        ]
+        click.echo("\n".join(lines))
+        sys.stdout.flush()
+
+
+@click.group()
+@click.version_option(package_name="openhands-client")
+def main() -> None:
+    """The OpenHands conversation API with a scripted agent instead of a model."""
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    default=3000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="App server; 0: any free one.",
+)
+@click.option(
+    "--agent-port",
+    default=3001,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Agent server; 0: any free one.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep everything in this directory; it survives restarts.",
+)
+@click.option("--memory", is_flag=True, help="Keep everything in memory (the default).")
+@click.option(
+    "--auth",
+    type=click.Choice([OPEN, SESSION_KEY]),
+    help="Who may call the app server: everybody, or who has the key. Default: the key decides, if there is one.",
+)
+@click.option(
+    "--session-api-key",
+    envvar="SESSION_API_KEY",
+    metavar="KEY",
+    help="The key for --auth session-key. Better in the environment, as SESSION_API_KEY: others see arguments.",
+)
+@click.option("--workers", default=1, type=int, help="1; the state lives in one process.")
+@click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "gunicorn", "werkzeug"]),
+    help="The HTTP server below; auto takes gunicorn where there is one.",
+)
+@click.option(
+    "--i-know-this-is-open", is_flag=True, help="Allow --auth open on an address that others can reach."
+)
+def serve(
+    host: str,
+    port: int,
+    agent_port: int,
+    data_dir: Path | None,
+    memory: bool,
+    auth: str | None,
+    session_api_key: str | None,
+    workers: int,
+    backend: str,
+    i_know_this_is_open: bool,
+) -> None:
+    """Serve the app server and the agent server until interrupted.
+
+    Prints `ready URL` on a line of its own when both answer.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if memory and data_dir is not None:
+        raise click.UsageError("--memory and --data-dir exclude each other.")
+    if workers != 1:
+        raise click.UsageError("--workers must be 1: the state lives in one process.")
+    key = _key(auth, session_api_key)
+    if key is None and not i_know_this_is_open and not _is_loopback(host):
+        raise click.UsageError(
+            f"{host} can be reached from outside and --auth open asks for no key. Use --auth session-key, "
+            "listen on 127.0.0.1, or insist with --i-know-this-is-open."
+        )
+    listeners = [_listen(host, port, "--port"), _listen(host, agent_port, "--agent-port")]
+    settings = _Settings(
+        host=host,
+        port=port_of(listeners[0]),
+        agent_port=port_of(listeners[1]),
+        data_dir=data_dir,
+        lock=_lock(data_dir),
+        session_api_key=key,
+    )
+    if backend == "gunicorn" or (backend == "auto" and _has_gunicorn()):
+        _serve_on_gunicorn(settings, listeners)
+    else:
+        _serve_on_werkzeug(settings, listeners)
+
+
+def _key(auth: str | None, session_api_key: str | None) -> str | None:
+    """The key the app server wants; None when it wants none."""
+    if auth == SESSION_KEY and not session_api_key:
+        raise click.UsageError(
+            "--auth session-key needs a key: set SESSION_API_KEY or give --session-api-key."
+        )
+    return None if auth == OPEN else session_api_key or None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(host: str, port: int, option: str) -> socket.socket:
+    try:
+        return bind(host, port)
+    except OSError as error:
+        raise StartFailed(
+            f"cannot listen on {bracketed(host)}:{port} ({error.strerror or error}); "
+            f"end what uses it or choose another with {option} (0 takes any free one)"
+        ) from error
+
+
+def _lock(data_dir: Path | None) -> DirectoryLock | None:
+    if data_dir is None:
+        return None
+    try:
+        return DirectoryLock(data_dir)
+    except StorageError as error:
+        raise StartFailed(str(error)) from error
+
+
+def _has_gunicorn() -> bool:
+    return os.name == "posix" and importlib.util.find_spec("gunicorn") is not None
+
+
+def _serve_on_gunicorn(settings: _Settings, listeners: list[socket.socket]) -> None:
+    from openhands_reference_server.gunicorn_server import GunicornServer
+
+    GunicornServer(listeners, settings.open_front, settings.announce).run()
+
+
+def _serve_on_werkzeug(settings: _Settings, listeners: list[socket.socket]) -> None:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    front = settings.open_front()
+    servers = [
+        BackgroundServer("app-server", listeners[0], front.app_server),
+        BackgroundServer("agent-server", listeners[1], front.agent_server),
+    ]
+    for server in servers:
+        server.start()
+    settings.announce()
+    stop.wait()
+    front.close()
+    for server in servers:
+        server.stop()

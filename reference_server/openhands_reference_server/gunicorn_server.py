@@ -1,0 +1,104 @@
+"""`serve` on gunicorn: one gthread worker that serves both ports of one world.
+
+The arbiter process holds the sockets and the data directory's lock; the worker holds the world. Two
+things gunicorn does not do for us: a worker whose arbiter was killed must be gone at once (it would
+hold ports and lock), and open WebSockets must be told to end before the worker waits for them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, cast
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
+
+from openhands_reference_server.front import Front
+
+_THREADS = 256
+_CONNECTIONS = 1000
+_GRACE_SECONDS = 5
+
+
+class Worker(ThreadWorker):
+    """A worker that ends its world before it waits for its connections."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM: let everybody go. In a thread, because this is a signal handler."""
+        threading.Thread(target=_front_of(self).close, name="openhands-closing").start()
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGINT, SIGQUIT: the same."""
+        self.handle_exit(sig, frame)
+
+    def run(self) -> None:
+        """Serve until told to stop; what answers still have to be written are written."""
+        # Idle keep-alive connections are not waited for; handlers still at work are, at exit.
+        self.cfg.set("graceful_timeout", 0)
+        super().run()
+        _front_of(self).close()
+
+
+def _front_of(worker: Worker) -> Front:
+    return cast("GunicornServer", worker.app).front
+
+
+class GunicornServer(BaseApplication):
+    """The arbiter's view: how to configure it, and how a worker makes its application.
+
+    Args:
+        listeners: the bound sockets; gunicorn takes them over.
+        open_front: makes the world and the applications, in the worker.
+        ready: called in the worker when it is about to serve.
+    """
+
+    front: Front
+
+    def __init__(
+        self, listeners: list[socket.socket], open_front: Callable[[], Front], ready: Callable[[], None]
+    ) -> None:
+        self._listeners = listeners
+        self._open_front = open_front
+        self._ready = ready
+        self._life_line = os.pipe()
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Configure gunicorn; it reads no file and no command line here."""
+        settings: dict[str, Any] = {
+            "bind": [f"fd://{listener.detach()}" for listener in self._listeners],
+            "worker_class": Worker,
+            "workers": 1,
+            "threads": _THREADS,
+            "worker_connections": _CONNECTIONS,
+            "graceful_timeout": _GRACE_SECONDS,
+            "timeout": 0,
+            "loglevel": "warning",
+            "control_socket_disable": True,
+            "post_fork": lambda arbiter, worker: self._die_with_the_arbiter(),
+            "post_worker_init": lambda worker: self._ready(),
+        }
+        for name, value in settings.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Callable[..., Any]:
+        """In the worker: open the world."""
+        self.front = self._open_front()
+        return self.front.wsgi
+
+    def _die_with_the_arbiter(self) -> None:
+        """Watch a pipe whose other end only the arbiter holds: it closes when the arbiter is gone."""
+        reading, writing = self._life_line
+        os.close(writing)
+
+        def watch() -> None:
+            os.read(reading, 1)
+            os._exit(1)
+
+        threading.Thread(target=watch, name="openhands-life-line", daemon=True).start()
