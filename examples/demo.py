@@ -64,10 +64,14 @@ def quickstart(url: str, api: str) -> str:
     stages = events = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            stages += line.startswith("  starting: ")
-            events += line.startswith("  [")
+        try:
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                stages += line.startswith("  starting: ")
+                events += line.startswith("  [")
+        except BaseException:
+            process.terminate()
+            raise
     if process.returncode != 0:
         sys.exit(f"The quickstart failed with exit code {process.returncode}.")
     return f"{api}: {stages} stages of starting, {events} events watched, {time.monotonic() - start:.1f} s"
