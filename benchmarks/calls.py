@@ -6,10 +6,10 @@ import asyncio
 import time
 
 import httpx
-from openhands_client import AsyncOpenHands, OpenHands
 
 from benchmarks.figures import Figure, ratio
 from benchmarks.loopback import TASK_ID, loopback_server
+from openhands_client import AsyncOpenHands, OpenHands
 
 GOAL = 1.10
 WARM_UP = 50

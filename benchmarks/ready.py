@@ -10,11 +10,11 @@ import statistics
 from datetime import UTC, datetime
 
 import httpx
+
+from benchmarks.figures import Figure
 from openhands_client import OpenHands
 from openhands_client.models import AppConversationStartTask
 from openhands_reference_server import ReferenceServer
-
-from benchmarks.figures import Figure
 
 GOAL_MS = 50.0
 MESSAGE = "Say hello"

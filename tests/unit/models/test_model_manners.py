@@ -6,9 +6,10 @@ import sys
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from pydantic import ValidationError
+
 from openhands_client import models
 from openhands_client.models.base import redacted
-from pydantic import ValidationError
 
 SECRET = "hunter2-hunter2"
 
@@ -175,4 +176,4 @@ def test_the_models_are_loaded_at_first_use_only() -> None:
         "models.AppConversation\n"
         "assert 'openhands_client.models.base' in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True)  # noqa: S603  (our own words)
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openhands_client import models
 from pydantic import TypeAdapter
+
+from openhands_client import models
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"
 
