@@ -84,7 +84,7 @@ class Agents:
 
     def _step(self, conversation_id: str, run: _Run, act: Act | None) -> None:
         with self._core.lock:
-            if self._runs.get(conversation_id) is not run:
+            if self._core.closed or self._runs.get(conversation_id) is not run:
                 return
             run.step = None
             conversation = self._core.conversations.get(conversation_id)

@@ -216,6 +216,8 @@ def _serve_on_werkzeug(settings: _Settings, listeners: list[socket.socket]) -> N
         server.start()
     settings.announce()
     stop.wait()
+    for server in servers:
+        server.stop_accepting()
     front.close()
     for server in servers:
         server.stop()

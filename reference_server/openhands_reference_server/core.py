@@ -17,9 +17,9 @@ from uuid import UUID, uuid4
 
 from openhands_reference_server.broadcast import Broadcast, InProcessBroadcast
 from openhands_reference_server.domain import conversations, sandbox, start_task, v0, v1
-from openhands_reference_server.domain.changes import Changes, Event
+from openhands_reference_server.domain.changes import Changes, Event, Fold, State
 from openhands_reference_server.domain.conversations import Conversation
-from openhands_reference_server.domain.errors import ConversationNotFound, SandboxNotFound
+from openhands_reference_server.domain.errors import ConversationNotFound, SandboxNotFound, ServerClosing
 from openhands_reference_server.domain.event_log import EventLog
 from openhands_reference_server.domain.identifiers import canonical
 from openhands_reference_server.domain.sandbox import Sandbox
@@ -68,6 +68,8 @@ class Core:
         )
         self.attend: Callable[[str], None] = lambda conversation_id: None
         self.closed = False
+        self._closing = threading.Lock()
+        self._ended = False
         self._store = store
         self._logs: dict[str, EventLog] = {}
         self._children: dict[str, list[str]] = defaultdict(list)
@@ -83,16 +85,23 @@ class Core:
                 self._children[conversation.parent_conversation_id].append(conversation.id)
 
     def close(self) -> None:
-        """End everything that waits, save snapshots, let go of the store."""
-        with self.lock:
-            self.closed = True
-            self.changed.notify_all()
-        self.broadcast.close()
-        self.scheduler.close()
-        with self.lock:
-            for registry in (self.conversations, self.sandboxes, self.start_tasks):
-                registry.save_snapshots()
-            self._store.close()
+        """End everything that waits, save snapshots, let go of the store.
+
+        Returns when all this is done, whoever did it.
+        """
+        with self._closing:
+            if self._ended:
+                return
+            with self.lock:
+                self.closed = True
+                self.changed.notify_all()
+            self.broadcast.close()
+            self.scheduler.close()
+            with self.lock:
+                for registry in (self.conversations, self.sandboxes, self.start_tasks):
+                    registry.save_snapshots()
+                self._store.close()
+            self._ended = True
 
     # -- times and ids ------------------------------------------------------------------------------
 
@@ -177,21 +186,21 @@ class Core:
     @contextmanager
     def changing_v0(self, state: V0Conversation | None) -> Iterator[Changes[V0Conversation]]:
         """Collect a decision about a V0 conversation; it becomes true when the block ends."""
-        changes = Changes(state, fold=v0.fold, now=self.stamp, new_id=self.new_id)
+        changes = self._changes(state, v0.fold)
         yield changes
         self._commit_conversation(changes)
 
     @contextmanager
     def changing_v1(self, state: V1Conversation | None) -> Iterator[Changes[V1Conversation]]:
         """Collect a decision about a V1 conversation; it becomes true when the block ends."""
-        changes = Changes(state, fold=v1.fold, now=self.stamp, new_id=self.new_id)
+        changes = self._changes(state, v1.fold)
         yield changes
         self._commit_conversation(changes)
 
     @contextmanager
     def changing_sandbox(self, state: Sandbox | None) -> Iterator[Changes[Sandbox]]:
         """Collect a decision about a sandbox; it becomes true when the block ends."""
-        changes = Changes(state, fold=sandbox.fold, now=self.stamp, new_id=self.new_id)
+        changes = self._changes(state, sandbox.fold)
         yield changes
         if changes.records:
             self.sandboxes.commit(changes.state.id, changes.records, changes.state)
@@ -200,7 +209,7 @@ class Core:
     @contextmanager
     def changing_task(self, state: StartTask | None) -> Iterator[Changes[StartTask]]:
         """Collect a decision about a start task; it becomes true when the block ends."""
-        changes = Changes(state, fold=start_task.fold, now=self.stamp, new_id=self.new_id)
+        changes = self._changes(state, start_task.fold)
         yield changes
         if changes.records:
             task = changes.state
@@ -213,6 +222,11 @@ class Core:
     def new_id(self) -> UUID:
         """A random UUID."""
         return uuid4()
+
+    def _changes(self, state: State | None, fold: Fold[State]) -> Changes[State]:
+        if self.closed:
+            raise ServerClosing
+        return Changes(state, fold=fold, now=self.stamp, new_id=self.new_id)
 
     def remove_conversation(self, conversation: Conversation, reason: str) -> None:
         """Delete a conversation; those who listen to it are told why."""

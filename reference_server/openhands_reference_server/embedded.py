@@ -88,6 +88,8 @@ class ReferenceServer:
         """Let everybody go, and return when no thread and no socket is left; `with` does this."""
         if self._front is None:
             return
+        for server in self._servers:
+            server.stop_accepting()
         self._front.close()
         for server in self._servers:
             server.stop()

@@ -19,8 +19,9 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from openhands_reference_server.front import Front
 
-_THREADS = 256
-_CONNECTIONS = 1000
+# Each open WebSocket takes a thread of the pool, which grows only as far as it is needed.
+_THREADS = 2000
+_CONNECTIONS = 4000
 _GRACE_SECONDS = 5
 
 

@@ -7,7 +7,7 @@ is replaced. It is not thread-safe; the world calls it under its lock.
 from __future__ import annotations
 
 import logging
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -106,9 +106,10 @@ class Registry(Generic[T]):
         """All states, oldest first."""
         return (self._states[thing_id] for _, thing_id in self._order)
 
-    def __reversed__(self) -> Iterator[T]:
-        """All states, newest first."""
-        return (self._states[thing_id] for _, thing_id in reversed(self._order))
+    def newest_first(self, before: Key | None = None) -> Iterator[T]:
+        """The states created before this key (all by default), newest first."""
+        end = len(self._order) if before is None else bisect_left(self._order, before)
+        return (self._states[self._order[index][1]] for index in range(end - 1, -1, -1))
 
     def __len__(self) -> int:
         return len(self._states)

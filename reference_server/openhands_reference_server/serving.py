@@ -111,6 +111,6 @@ class BackgroundServer:
 
     def stop(self) -> None:
         """End all connections and wait for their handlers."""
-        self._server.shutdown()
+        self.stop_accepting()
         self._server.end_connections()
         self._thread.join()

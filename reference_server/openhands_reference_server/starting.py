@@ -62,18 +62,19 @@ class Starts:
     # -- V0 -----------------------------------------------------------------------------------------
 
     def _v0_reached(self, conversation_id: str, attempt: object, stage: Stage) -> bool:
-        conversation = self._core.conversations.get(conversation_id)
-        superseded = self._v0_starts.get(conversation_id) is not attempt
-        if superseded or not isinstance(conversation, V0Conversation) or conversation.status != v0.STARTING:
+        if self._v0_starts.get(conversation_id) is not attempt:
             return False
-        if stage != READY and not isinstance(stage, StartFailure):
+        found = self._core.conversations.get(conversation_id)
+        starting = found if isinstance(found, V0Conversation) and found.status == v0.STARTING else None
+        if starting and stage != READY and not isinstance(stage, StartFailure):
             return True
         del self._v0_starts[conversation_id]
-        with self._core.changing_v0(conversation) as changes:
-            if isinstance(stage, StartFailure):
-                v0.fail_to_begin(changes, stage.detail)
-            else:
-                v0.begin(changes)
+        if starting:
+            with self._core.changing_v0(starting) as changes:
+                if isinstance(stage, StartFailure):
+                    v0.fail_to_begin(changes, stage.detail)
+                else:
+                    v0.begin(changes)
         return False
 
     # -- V1 -----------------------------------------------------------------------------------------

@@ -175,6 +175,7 @@ class World:
         cursors: dict[str, Key | None] = {"v0": None, "v1": None}
         if page_id is not None:
             cursors = paging.decode_merged(page_id)
+        newest = None if None in cursors.values() else max(key for key in cursors.values() if key)
 
         def wanted(one: Conversation) -> bool:
             cursor = cursors[one.version.lower()]
@@ -186,7 +187,9 @@ class World:
             )
 
         with self.core.lock:
-            page, last = paging.take(filter(wanted, reversed(self.core.conversations)), limit, _key)
+            page, last = paging.take(
+                filter(wanted, self.core.conversations.newest_first(newest)), limit, _key
+            )
             shown = [self._shown(one) for one in page]
         if last is None:
             return shown, None
@@ -215,12 +218,15 @@ class World:
             conversation = self.core.conversations.get(canonical(conversation_id))
             if conversation is None:
                 return False
-            for child in self.core.children_of(conversation.id):
-                self.core.remove_conversation(self.core.conversation(child), DELETED)
-            self.core.remove_conversation(conversation, DELETED)
+            self._delete_with_children(conversation)
             if isinstance(conversation, V1Conversation):
                 self._delete_sandbox(conversation.sandbox_id)
             return True
+
+    def _delete_with_children(self, conversation: Conversation) -> None:
+        for child in self.core.children_of(conversation.id):
+            self._delete_with_children(self.core.conversation(child))
+        self.core.remove_conversation(conversation, DELETED)
 
     def start(self, conversation_id: str) -> V0Conversation | ConversationView:
         """Start or resume; returns the conversation as it was found.
@@ -441,8 +447,8 @@ class World:
         """
         cursor = None if page_id is None else paging.decode(page_id)
         with self.core.lock:
-            found = filter(keep, _v1_only(reversed(self.core.conversations)))
-            page, last = paging.take(paging.after(found, cursor, _key, newest_first=True), limit, _key)
+            found = filter(keep, _v1_only(self.core.conversations.newest_first(cursor)))
+            page, last = paging.take(found, limit, _key)
             return [self._view(one) for one in page], last and paging.encode(last)
 
     def count_app_conversations(self, keep: AppConversationFilter) -> int:
@@ -509,8 +515,7 @@ class World:
         """
         cursor = None if page_id is None else paging.decode(page_id)
         with self.core.lock:
-            found = paging.after(reversed(self.core.sandboxes), cursor, _key, newest_first=True)
-            page, last = paging.take(found, limit, _key)
+            page, last = paging.take(self.core.sandboxes.newest_first(cursor), limit, _key)
         return page, last and paging.encode(last)
 
     def pause_sandbox(self, sandbox_id: str) -> None:

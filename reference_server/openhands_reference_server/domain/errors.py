@@ -7,6 +7,13 @@ class DomainError(Exception):
     """Base of everything the domain refuses."""
 
 
+class ServerClosing(DomainError):
+    """Nothing becomes true any more: the server is about to end."""
+
+    def __init__(self) -> None:
+        super().__init__("The server is shutting down")
+
+
 class ConversationNotFound(DomainError):
     """No conversation has this id."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import select
 import socket
 from collections.abc import Callable
 from typing import Any, cast
@@ -11,6 +10,9 @@ from typing import Any, cast
 from flask import Response, g, request
 
 from openhands_reference_server.http.validation import ValidRequest
+
+# Look without taking and without waiting; not to be had on Windows.
+_PEEK: int | None = socket.MSG_PEEK | socket.MSG_DONTWAIT if hasattr(socket, "MSG_DONTWAIT") else None
 
 SUCCESS = {"success": True}
 
@@ -40,12 +42,13 @@ def caller_waits() -> Callable[[], bool]:
     )
 
     def waits() -> bool:
-        if connection is None:
+        if connection is None or _PEEK is None:
             return True
         try:
-            readable, _, _ = select.select([connection], [], [], 0)
-            return not readable or connection.recv(1, socket.MSG_PEEK) != b""
-        except (OSError, ValueError):
+            return connection.recv(1, _PEEK) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
             return False
 
     return waits

@@ -22,6 +22,7 @@ from openhands_reference_server.domain.errors import (
     ParentNotFound,
     SandboxNotFound,
     SandboxPaused,
+    ServerClosing,
     UnknownPage,
 )
 from openhands_reference_server.domain.identifiers import InvalidIdentifier, canonical, dashed
@@ -80,6 +81,8 @@ def _common_problem(error: DomainError) -> Response:
     match error:
         case UnknownPage():
             return invalid_page(error)
+        case ServerClosing():
+            return detail(503, str(error))
         case SandboxNotFound() | ParentNotFound() | EventNotFound():
             return detail(404, str(error))
         case _:

@@ -35,6 +35,7 @@ from openhands_reference_server.world import World
 _logger = logging.getLogger(__name__)
 _SOCKET_KEYS = ("werkzeug.socket", "gunicorn.socket")
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
+_PING_SECONDS = 25
 _FAREWELL = 0.5
 _SHORT_FAREWELL = 0.05
 _NOT_FOUND = (4004, "Conversation not found")
@@ -80,6 +81,7 @@ def install(app: Flask, world: World) -> None:
     app.config["SOCK_SERVER_OPTIONS"] = {
         "thread_class": partial(threading.Thread, daemon=True),
         "max_message_size": _MAX_FRAME_BYTES,
+        "ping_interval": _PING_SECONDS,
     }
 
     def stream(ws: Server, conversation_id: str) -> None:
@@ -104,7 +106,9 @@ def refusal(world: World) -> Response | None:
     """Refuse an upgrade before it is accepted; prepare the connection when it may be."""
     is_uuid = _is_uuid((request.view_args or {}).get("conversation_id", ""))
     if not accept_key(world, request.args.get("session_api_key", "")) or not is_uuid:
-        return Response(status=403)
+        refused = Response(status=403)
+        del refused.headers["Content-Type"]
+        return refused
     for key in _SOCKET_KEYS:
         if key in request.environ:
             request.environ[key] = _Connection(request.environ[key])
