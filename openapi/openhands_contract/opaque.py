@@ -23,18 +23,20 @@ def only_values_from_the_server() -> Iterator[None]:
     """Filter the requests of every Schemathesis run inside this block."""
     handed_out: set[str] = set()
 
-    def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+    def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
         for parameter in case.operation.query:
             if parameter.definition.get("x-opaque") and case.query.get(parameter.name) not in handed_out:
                 case.query.pop(parameter.name, None)
 
-    def after_call(context: HookContext, case: Case, response: Response) -> None:
+    def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
         try:
             body = response.json()
         except ValueError:
             return
         if isinstance(body, dict):
-            handed_out.update(body[name] for name in _RESPONSE_FIELDS & body.keys() if isinstance(body[name], str))
+            handed_out.update(
+                body[name] for name in _RESPONSE_FIELDS & body.keys() if isinstance(body[name], str)
+            )
 
     schemathesis.hook(before_call)
     schemathesis.hook(after_call)
