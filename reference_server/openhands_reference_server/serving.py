@@ -14,6 +14,7 @@ from flask import Flask
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 _POLL_SECONDS = 0.01
+_GRACE_SECONDS = 0.06
 _BACKLOG = 128
 
 
@@ -63,24 +64,26 @@ class _Server(ThreadedWSGIServer):
 
     def __init__(self, listener: socket.socket, app: Flask) -> None:
         self._connections: set[socket.socket] = set()
-        self._guard = threading.Lock()
+        self._changed = threading.Condition()
         host, port = listener.getsockname()[:2]
         super().__init__(host, port, app, _Handler, fd=listener.fileno())
         listener.close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        with self._guard:
+        with self._changed:
             self._connections.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        with self._guard:
-            self._connections.discard(request)
         super().shutdown_request(request)
+        with self._changed:
+            self._connections.discard(request)
+            self._changed.notify_all()
 
     def end_connections(self) -> None:
-        """Let every handler see the end of its connection."""
-        with self._guard:
+        """Let handlers finish what they are saying; then let them see the end of their connection."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._connections, _GRACE_SECONDS)
             for connection in self._connections:
                 try:
                     connection.shutdown(socket.SHUT_RDWR)
