@@ -6,6 +6,7 @@ first use of one.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -34,4 +35,6 @@ def _pairs(ours: str, peers: str, rounds: int) -> list[tuple[float, float]]:
 def _seconds(statement: str) -> float:
     """How long a fresh interpreter needs for it, its own start not counted."""
     script = f"import time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
-    return float(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stdout)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    run = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
+    return float(run.stdout)

@@ -23,6 +23,7 @@ RULES: list[tuple[re.Pattern[str], str]] = [
         (r"\basync for\b", "for"),
         (r"\basync with\b", "with"),
         (r"\bawait ", ""),
+        (r"\bwebsockets\.asyncio\b", "websockets.sync"),
         (r"\benter_async_context\b", "enter_context"),
         (r"\basync_life\b", "sync_life"),
         (r"\bAn asynchronous client\b", "A client"),

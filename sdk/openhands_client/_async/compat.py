@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, TypeAlias, TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as connect_websocket
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
 
 T = TypeVar("T")
 
 Stream: TypeAlias = AsyncGenerator[T, None]
-
-__all__ = ["ClientConnection", "Stream", "call", "connect_websocket", "receive", "sleep"]
 
 
 async def sleep(seconds: float) -> None:
@@ -25,6 +24,14 @@ async def call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """Call a function of the user's, which may be a coroutine function."""
     result = function(*arguments)
     return await result if inspect.isawaitable(result) else result
+
+
+def connect_websocket(url: str, **options: Any) -> AbstractAsyncContextManager[ClientConnection]:
+    """Open a WebSocket on entering. The library is loaded here, because many programs never need it."""
+    from websockets.asyncio.client import connect
+
+    opening: AbstractAsyncContextManager[ClientConnection] = connect(url, **options)
+    return opening
 
 
 async def receive(connection: ClientConnection, timeout: float) -> str | bytes:

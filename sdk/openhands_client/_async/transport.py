@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,7 +19,7 @@ class AsyncStreamedBody:
     """An answer whose body is still arriving."""
 
     def __init__(self, response: httpx.Response) -> None:
-        self.head = Response(response.status_code, response.headers, b"")
+        self.head = Response(response.status_code, _plain(response.headers), b"")
         self._response = response
         self._pieces: AsyncIterator[bytes] = response.aiter_bytes()
 
@@ -49,7 +50,7 @@ class AsyncTransport:
         outgoing = _build(client, request)
         with _failures_of(outgoing):
             response = await client.send(outgoing, follow_redirects=False)
-        return Response(response.status_code, response.headers, response.content)
+        return Response(response.status_code, _plain(response.headers), response.content)
 
     async def open(self, request: Request) -> AsyncStreamedBody:
         """Send a request and read only the head of the answer. Raises APIConnectionError."""
@@ -78,11 +79,22 @@ def _build(client: httpx.AsyncClient, request: Request) -> httpx.Request:
     connect = CONNECT_TIMEOUT if timeout is None else min(timeout, CONNECT_TIMEOUT)
     return client.build_request(
         request.method,
-        request.url,
+        _parsed(request.url),
         headers=request.headers,
         content=request.content,
         timeout=httpx.Timeout(timeout, connect=connect),
     )
+
+
+@lru_cache(maxsize=512)
+def _parsed(url: str) -> httpx.URL:
+    """Polling asks for the same URL again and again, and parsing it is a good part of a request's cost."""
+    return httpx.URL(url)
+
+
+def _plain(headers: httpx.Headers) -> dict[str, str]:
+    """Lower-case names and text values; of a repeated header, the last."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers.raw}
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from .commands import Request, Response
 T = TypeVar("T")
 
 Query: TypeAlias = Mapping[str, Any]
-JsonBody: TypeAlias = pydantic.BaseModel | Mapping[str, Any] | list[Any]
+JsonBody: TypeAlias = "pydantic.BaseModel | Mapping[str, Any] | list[Any]"
 
 
 class Repeat(enum.Enum):
@@ -39,14 +39,14 @@ class Operation(Generic[T]):
     name: str
     method: str
     path: str
-    promised: Callable[[], pydantic.TypeAdapter[T]]  # made at first use: models are slow to set up
+    promised: Callable[[], type[T]]  # named at first use: models are slow to set up
     repeat: Repeat = Repeat.SAFE
     null_is_missing: bool = False  # a 200 ``null`` means: not found
 
     @cached_property
     def result(self) -> pydantic.TypeAdapter[T]:
         """Decodes the body of a success."""
-        return self.promised()
+        return pydantic.TypeAdapter(self.promised())
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

@@ -6,29 +6,15 @@ same short names.
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import TypeAdapter
+from typing import Any, cast
 
 from openhands_client import models as m
 
 from .operation import Operation, Repeat
 
 
-def _anything() -> TypeAdapter[Any]:
-    return TypeAdapter(Any)
-
-
-def _count() -> TypeAdapter[int]:
-    return TypeAdapter(int)
-
-
-def _yes_or_no() -> TypeAdapter[bool]:
-    return TypeAdapter(bool)
-
-
-def _success() -> TypeAdapter[m.SuccessResponse]:
-    return TypeAdapter(m.SuccessResponse)
+def _success() -> type[m.SuccessResponse]:
+    return m.SuccessResponse
 
 
 _CONVERSATION = "/api/conversations/{conversation_id}"
@@ -43,7 +29,7 @@ CREATE_CONVERSATION = Operation(
     "create_conversation",
     "POST",
     "/api/conversations",
-    lambda: TypeAdapter(m.ConversationResponse),
+    lambda: m.ConversationResponse,
     Repeat.NEVER,
 )
 LIST_CONVERSATIONS = Operation(
@@ -51,31 +37,31 @@ LIST_CONVERSATIONS = Operation(
     "list_conversations",
     "GET",
     "/api/conversations",
-    lambda: TypeAdapter(m.ConversationInfoResultSet),
+    lambda: m.ConversationInfoResultSet,
 )
 GET_CONVERSATION = Operation(
     "app",
     "get_conversation",
     "GET",
     _CONVERSATION,
-    lambda: TypeAdapter(m.ConversationInfo),
+    lambda: m.ConversationInfo,
     null_is_missing=True,
 )
-UPDATE_CONVERSATION = Operation("app", "update_conversation", "PATCH", _CONVERSATION, _yes_or_no)
-DELETE_CONVERSATION = Operation("app", "delete_conversation", "DELETE", _CONVERSATION, _yes_or_no)
+UPDATE_CONVERSATION = Operation("app", "update_conversation", "PATCH", _CONVERSATION, lambda: bool)
+DELETE_CONVERSATION = Operation("app", "delete_conversation", "DELETE", _CONVERSATION, lambda: bool)
 START_CONVERSATION = Operation(
     "app",
     "start_conversation",
     "POST",
     _CONVERSATION + "/start",
-    lambda: TypeAdapter(m.ConversationResponse),
+    lambda: m.ConversationResponse,
 )
 STOP_CONVERSATION = Operation(
     "app",
     "stop_conversation",
     "POST",
     _CONVERSATION + "/stop",
-    lambda: TypeAdapter(m.ConversationResponse),
+    lambda: m.ConversationResponse,
 )
 PAUSE_CONVERSATION = Operation("app", "pause_conversation", "POST", _CONVERSATION + "/pause", _success)
 GET_CONVERSATION_CONFIG = Operation(
@@ -83,7 +69,7 @@ GET_CONVERSATION_CONFIG = Operation(
     "get_conversation_config",
     "GET",
     _CONVERSATION + "/config",
-    lambda: TypeAdapter(m.ConversationConfig),
+    lambda: m.ConversationConfig,
 )
 
 # V0 events
@@ -93,7 +79,7 @@ SEARCH_CONVERSATION_EVENTS = Operation(
     "search_conversation_events",
     "GET",
     _CONVERSATION + "/events",
-    lambda: TypeAdapter(m.EventsPage),
+    lambda: m.EventsPage,
 )
 ADD_CONVERSATION_EVENT = Operation(
     "app", "add_conversation_event", "POST", _CONVERSATION + "/events", _success, Repeat.NEVER
@@ -109,7 +95,7 @@ START_APP_CONVERSATION = Operation(
     "start_app_conversation",
     "POST",
     _APP_CONVERSATIONS,
-    lambda: TypeAdapter(m.AppConversationStartTask),
+    lambda: m.AppConversationStartTask,
     Repeat.NEVER,
 )
 STREAM_START_APP_CONVERSATION = Operation(
@@ -117,7 +103,7 @@ STREAM_START_APP_CONVERSATION = Operation(
     "stream_start_app_conversation",
     "POST",
     _APP_CONVERSATIONS + "/stream-start",
-    lambda: TypeAdapter(m.AppConversationStartTask),  # of one element of the streamed array
+    lambda: m.AppConversationStartTask,  # of one element of the streamed array
     Repeat.NEVER,
 )
 BATCH_GET_APP_CONVERSATIONS = Operation(
@@ -125,67 +111,61 @@ BATCH_GET_APP_CONVERSATIONS = Operation(
     "batch_get_app_conversations",
     "GET",
     _APP_CONVERSATIONS,
-    lambda: TypeAdapter(list[m.AppConversation | None]),
+    lambda: list[m.AppConversation | None],
 )
 SEARCH_APP_CONVERSATIONS = Operation(
     "app",
     "search_app_conversations",
     "GET",
     _APP_CONVERSATIONS + "/search",
-    lambda: TypeAdapter(m.AppConversationPage),
+    lambda: m.AppConversationPage,
 )
 COUNT_APP_CONVERSATIONS = Operation(
-    "app", "count_app_conversations", "GET", _APP_CONVERSATIONS + "/count", _count
+    "app", "count_app_conversations", "GET", _APP_CONVERSATIONS + "/count", lambda: int
 )
 BATCH_GET_START_TASKS = Operation(
     "app",
     "batch_get_start_tasks",
     "GET",
     _START_TASKS,
-    lambda: TypeAdapter(list[m.AppConversationStartTask | None]),
+    lambda: list[m.AppConversationStartTask | None],
 )
 SEARCH_START_TASKS = Operation(
     "app",
     "search_start_tasks",
     "GET",
     _START_TASKS + "/search",
-    lambda: TypeAdapter(m.AppConversationStartTaskPage),
+    lambda: m.AppConversationStartTaskPage,
 )
-COUNT_START_TASKS = Operation("app", "count_start_tasks", "GET", _START_TASKS + "/count", _count)
+COUNT_START_TASKS = Operation("app", "count_start_tasks", "GET", _START_TASKS + "/count", lambda: int)
 
 # Events of V1 conversations as the app server was told of them
 
-SEARCH_EVENTS = Operation(
-    "app", "search_events", "GET", "/api/v1/events/search", lambda: TypeAdapter(m.EventPage)
-)
-COUNT_EVENTS = Operation("app", "count_events", "GET", "/api/v1/events/count", _count)
+SEARCH_EVENTS = Operation("app", "search_events", "GET", "/api/v1/events/search", lambda: m.EventPage)
+COUNT_EVENTS = Operation("app", "count_events", "GET", "/api/v1/events/count", lambda: int)
 
 # Sandboxes
 
 BATCH_GET_SANDBOXES = Operation(
-    "app", "batch_get_sandboxes", "GET", _SANDBOXES, lambda: TypeAdapter(list[m.SandboxInfo | None])
+    "app", "batch_get_sandboxes", "GET", _SANDBOXES, lambda: list[m.SandboxInfo | None]
 )
-SEARCH_SANDBOXES = Operation(
-    "app", "search_sandboxes", "GET", _SANDBOXES + "/search", lambda: TypeAdapter(m.SandboxPage)
-)
+SEARCH_SANDBOXES = Operation("app", "search_sandboxes", "GET", _SANDBOXES + "/search", lambda: m.SandboxPage)
 PAUSE_SANDBOX = Operation("app", "pause_sandbox", "POST", _SANDBOXES + "/{sandbox_id}/pause", _success)
 RESUME_SANDBOX = Operation("app", "resume_sandbox", "POST", _SANDBOXES + "/{sandbox_id}/resume", _success)
 
 # Both servers
 
-ALIVE = Operation("app", "alive", "GET", "/alive", _anything)
-HEALTH = Operation("app", "health", "GET", "/health", _anything)
-SERVER_INFO = Operation("app", "server_info", "GET", "/server_info", lambda: TypeAdapter(m.ServerInfo))
-AGENT_ALIVE = Operation("agent", "alive", "GET", "/alive", _anything)
-AGENT_HEALTH = Operation("agent", "health", "GET", "/health", _anything)
-AGENT_SERVER_INFO = Operation(
-    "agent", "server_info", "GET", "/server_info", lambda: TypeAdapter(m.ServerInfo)
-)
+ALIVE = Operation("app", "alive", "GET", "/alive", lambda: object)
+HEALTH = Operation("app", "health", "GET", "/health", lambda: object)
+SERVER_INFO = Operation("app", "server_info", "GET", "/server_info", lambda: m.ServerInfo)
+AGENT_ALIVE = Operation("agent", "alive", "GET", "/alive", lambda: object)
+AGENT_HEALTH = Operation("agent", "health", "GET", "/health", lambda: object)
+AGENT_SERVER_INFO = Operation("agent", "server_info", "GET", "/server_info", lambda: m.ServerInfo)
 
 # V1 conversations on their agent server
 
 AGENT_GET_CONVERSATION = Operation(
-    "agent", "get_conversation", "GET", _CONVERSATION, lambda: TypeAdapter(m.AgentConversationInfo)
+    "agent", "get_conversation", "GET", _CONVERSATION, lambda: m.AgentConversationInfo
 )
 AGENT_RUN_CONVERSATION = Operation(
     "agent", "run_conversation", "POST", _CONVERSATION + "/run", _success, Repeat.NEVER
@@ -198,11 +178,15 @@ AGENT_SEARCH_EVENTS = Operation(
     "search_events",
     "GET",
     _CONVERSATION + "/events/search",
-    lambda: TypeAdapter(m.EventPage),
+    lambda: m.EventPage,
 )
-AGENT_COUNT_EVENTS = Operation("agent", "count_events", "GET", _CONVERSATION + "/events/count", _count)
+AGENT_COUNT_EVENTS = Operation("agent", "count_events", "GET", _CONVERSATION + "/events/count", lambda: int)
 AGENT_GET_EVENT: Operation[m.AnyEvent] = Operation(
-    "agent", "get_event", "GET", _CONVERSATION + "/events/{event_id}", lambda: TypeAdapter(m.AnyEvent)
+    "agent",
+    "get_event",
+    "GET",
+    _CONVERSATION + "/events/{event_id}",
+    lambda: cast("type[m.AnyEvent]", m.AnyEvent),
 )
 AGENT_SEND_EVENT = Operation("agent", "send_event", "POST", _CONVERSATION + "/events", _success, Repeat.NEVER)
 AGENT_RESPOND_TO_CONFIRMATION = Operation(

@@ -1,4 +1,4 @@
-"""When a failed request is sent again. The waiting and counting is tenacity's, driven from inside a flow."""
+"""When a failed request may be sent again."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-import tenacity
+from openhands_client.errors import APIConnectionError, APIStatusError, RateLimitError
 
-from openhands_client.errors import APIConnectionError, APIStatusError, OpenHandsError, RateLimitError
-
-from .commands import Flow, sleep
+from .commands import Flow
 from .operation import Repeat
 
 T = TypeVar("T")
@@ -43,33 +41,6 @@ class RetryPolicy:
 
     def run(self, repeat: Repeat, attempt: Callable[[], Flow[T]]) -> Flow[T]:
         """Play ``attempt`` until it succeeds, may not be repeated, or the tries are used up."""
-        controller = self._controller(repeat)
-        state = tenacity.RetryCallState(controller, None, (), {})
-        while True:
-            action = controller.iter(state)
-            if isinstance(action, tenacity.DoAttempt):
-                try:
-                    return (yield from attempt())
-                except OpenHandsError as failure:
-                    state.set_exception((type(failure), failure, failure.__traceback__))
-            else:  # a DoSleep; when the tries are used up, iter() raises the last failure
-                state.prepare_for_next_attempt()
-                yield from sleep(float(action))
+        from .attempts import play  # with tenacity, at the first request: imports should stay cheap
 
-    def _controller(self, repeat: Repeat) -> tenacity.Retrying:
-        controller = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self.max_retries + 1),
-            retry=tenacity.retry_if_exception(lambda failure: self.may_repeat(repeat, failure)),
-            wait=self._wait,
-            reraise=True,
-        )
-        controller.begin()
-        return controller
-
-    def _wait(self, state: tenacity.RetryCallState) -> float:
-        failure = state.outcome.exception() if state.outcome else None
-        asked = failure.retry_after if isinstance(failure, APIStatusError) else None
-        backoff = tenacity.wait_exponential(self.initial, self.maximum) + tenacity.wait_random(
-            0, self.initial
-        )
-        return max(backoff(state), asked or 0.0)
+        return (yield from play(self, repeat, attempt))

@@ -5,16 +5,15 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Generator
-from typing import Any, TypeAlias, TypeVar
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from websockets.sync.client import ClientConnection
-from websockets.sync.client import connect as connect_websocket
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
 
 T = TypeVar("T")
 
 Stream: TypeAlias = Generator[T, None, None]
-
-__all__ = ["ClientConnection", "Stream", "call", "connect_websocket", "receive", "sleep"]
 
 
 def sleep(seconds: float) -> None:
@@ -28,6 +27,14 @@ def call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         result.close()
         raise TypeError(f"{function!r} is a coroutine function; use it with the async client")
     return result
+
+
+def connect_websocket(url: str, **options: Any) -> AbstractContextManager[ClientConnection]:
+    """Open a WebSocket. The library is loaded here, because many programs never need it."""
+    from websockets.sync.client import connect
+
+    opening: AbstractContextManager[ClientConnection] = connect(url, **options)
+    return opening
 
 
 def receive(connection: ClientConnection, timeout: float) -> str | bytes:

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from openhands_client._core.commands import SocketClosed, SocketRefused
 from openhands_client.errors import APIConnectionError, APITimeoutError
 
-from .compat import ClientConnection, connect_websocket, receive
+from .compat import connect_websocket, receive
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
 
 CLOSE_TIMEOUT = 1.0
 LARGEST_FRAME = 64 * 1024 * 1024
@@ -27,6 +29,8 @@ class Socket:
     @classmethod
     def connect(cls, url: str, timeout: float) -> Socket:
         """Raises SocketRefused, APITimeoutError or APIConnectionError."""
+        from websockets.exceptions import InvalidHandshake, InvalidStatus
+
         closing = ExitStack()
         try:
             opening = connect_websocket(
@@ -44,6 +48,8 @@ class Socket:
 
     def receive(self, timeout: float) -> str | None:
         """The next text frame, or None when there is none in time. Raises SocketClosed."""
+        from websockets.exceptions import ConnectionClosed
+
         try:
             frame = receive(self._connection, timeout)
         except TimeoutError:
