@@ -69,7 +69,7 @@ def drive(target: Target, settings: Settings) -> Report:
     }
     report = Report(target.document, target.url, settings.seed, settings.examples, list(results.values()))
     schema: schemathesis.BaseSchema = schemathesis.openapi.from_dict(
-        document, config=_configuration(target, settings)
+        document, config=_configuration(document, target, settings)
     )
     if target.tags:
         schema = schema.include(tag=list(target.tags))
@@ -82,7 +82,7 @@ def drive(target: Target, settings: Settings) -> Report:
     return report
 
 
-def _configuration(target: Target, settings: Settings) -> SchemathesisConfig:
+def _configuration(document: Mapping[str, Any], target: Target, settings: Settings) -> SchemathesisConfig:
     return SchemathesisConfig.from_dict(
         {
             "seed": settings.seed,
@@ -91,6 +91,7 @@ def _configuration(target: Target, settings: Settings) -> SchemathesisConfig:
             "workers": settings.workers,
             "continue-on-failure": True,
             "generation": {"max-examples": settings.examples, "database": "none"},
+            "phases": {"stateful": {"enabled": _has_links(document, target.tags)}},
             # Slow generation on a busy machine says nothing about the server.
             "suppress-health-check": ["all"],
             "warnings": False,
@@ -123,11 +124,26 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _operations(document: Mapping[str, Any], tags: Collection[str]) -> Iterator[Operation]:
+    for path, method, described in _described(document, tags):
+        yield Operation(described["operationId"], method.upper(), path)
+
+
+def _has_links(document: Mapping[str, Any], tags: Collection[str]) -> bool:
+    return any(
+        "links" in response
+        for _, _, described in _described(document, tags)
+        for response in described["responses"].values()
+    )
+
+
+def _described(
+    document: Mapping[str, Any], tags: Collection[str]
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, item in document["paths"].items():
         for method in _METHODS:
-            operation = item.get(method)
-            if operation and (not tags or set(operation["tags"]) & set(tags)):
-                yield Operation(operation["operationId"], method.upper(), path)
+            described = item.get(method)
+            if described and (not tags or set(described["tags"]) & set(tags)):
+                yield path, method, described
 
 
 def _record(event: events.EngineEvent, results: Mapping[str, OperationResult], report: Report) -> None:

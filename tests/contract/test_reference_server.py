@@ -9,6 +9,7 @@ import os
 import secrets
 
 import pytest
+
 from openhands_contract.drive import Settings, Target, drive
 from openhands_contract.report import Report, Verdict, as_text
 from openhands_contract.runner import Profile, judge

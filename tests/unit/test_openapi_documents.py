@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 from openapi_spec_validator import validate
+
 from openhands_contract.documents import DocumentName, load, load_text
 
 NAMES: tuple[DocumentName, ...] = ("app-server", "agent-server")

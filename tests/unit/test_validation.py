@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from openhands_contract.documents import DocumentName, load
 from openhands_reference_server.http.validation import RequestInvalid, RequestValidator, ValidRequest
 

@@ -95,7 +95,8 @@ def _probable_errors(errors: Iterable[ValidationError]) -> Iterator[ValidationEr
         alternatives = [branch for branch in error.kind.context if not _is_about_null(branch, depth)]
         fitting = [branch for branch in alternatives if not _tags(branch, depth)]
         if fitting or len(alternatives) == 1:
-            yield from _probable_errors(min(fitting or alternatives, key=len))
+            probable: Sequence[ValidationError] = min(fitting or alternatives, key=len)
+            yield from _probable_errors(probable)
         else:
             yield from (tag for branch in alternatives for tag in _tags(branch, depth))
 
