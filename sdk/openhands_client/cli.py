@@ -77,7 +77,7 @@ conversation_id = click.argument("conversation_id")
 )
 @click.option("--watch/--no-watch", default=True, help="Show events until the agent comes to rest.")
 @as_json
-def create(client: OpenHands, start_timeout: float, watch: bool, raw: bool, **order: Any) -> None:
+def create(client: OpenHands, /, start_timeout: float, watch: bool, raw: bool, **order: Any) -> None:
     """Start a conversation, with MESSAGE for the agent."""
     say = Console(stderr=True, highlight=False)
     conversation = client.conversations.create(
