@@ -255,10 +255,13 @@ def _class_for(status: int) -> type[APIStatusError]:
 
 
 def _json_object(content: bytes) -> dict[str, Any]:
+    """The body of an error. Some servers send the bare sentence that others put under ``detail``."""
     try:
         body = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
+    if isinstance(body, str):
+        return {"detail": body}
     return body if isinstance(body, dict) else {}
 
 
@@ -274,8 +277,10 @@ def _human_text(body: dict[str, Any]) -> str:
 def _validation_text(item: Any) -> str:
     if not isinstance(item, dict):
         return str(item)
-    where = ".".join(str(part) for part in item.get("loc", ()))
-    return f"{where}: {item.get('msg', 'invalid')}" if where else str(item.get("msg", "invalid"))
+    place = item.get("loc")
+    where = ".".join(str(part) for part in place) if isinstance(place, list) else _string(place)
+    said = _string(item.get("msg")) or "invalid"
+    return f"{where}: {said}" if where else said
 
 
 def _plain_text(response: Response) -> str:
