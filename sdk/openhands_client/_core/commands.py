@@ -55,8 +55,15 @@ class Response:
         try:
             return max(0.0, float(value))
         except ValueError:
-            date = email.utils.parsedate_tz(value)
-            return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
+            return _seconds_until(value)
+
+
+def _seconds_until(date: str) -> float | None:
+    parts = email.utils.parsedate_tz(date)
+    try:
+        return None if parts is None else max(0.0, email.utils.mktime_tz(parts) - time.time())
+    except (ValueError, OverflowError):  # a year that no calendar has
+        return None
 
 
 class Body(Protocol):
