@@ -27,7 +27,6 @@ class Repeat(enum.Enum):
     """What may happen after a failure that leaves open whether the server acted."""
 
     SAFE = "safe"  # reads, and writes that end in the same state
-    VERIFY = "verify first"  # repeated only after looking whether the first try arrived
     NEVER = "never"  # repeated only when the server certainly did nothing
 
 
