@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 from urllib.parse import urljoin
 
-from openhands_client.errors import APIStatusError, OpenHandsError, ResponseFormatError
+from openhands_client.errors import APIStatusError, OpenHandsError, ResponseFormatError, UnsafeURLError
 
 from .auth import Endpoint, origin_of
 from .commands import Body, Flow, Request, Response, close, open_body, read, send
@@ -15,6 +15,7 @@ from .operation import JsonBody, Operation, Query
 from .session import Session
 
 T = TypeVar("T")
+Answer = TypeVar("Answer", Response, Body)
 
 logger = logging.getLogger("openhands_client")
 
@@ -42,9 +43,7 @@ def call(
 
 def exchange(endpoint: Endpoint, request: Request, asked: str) -> Flow[Response]:
     """One try: fails with APIStatusError unless the answer is a 2xx. Expired credentials are renewed once."""
-    response = yield from _authenticated(endpoint, request)
-    if response.status_code == 401 and endpoint.auth is not None and (yield from endpoint.auth.refresh()):
-        response = yield from _authenticated(endpoint, request)
+    response = yield from _reach(endpoint, request, send)
     if not 200 <= response.status_code < 300:
         failure = APIStatusError.from_response(asked, response)
         logger.debug("%s", failure)
@@ -54,10 +53,7 @@ def exchange(endpoint: Endpoint, request: Request, asked: str) -> Flow[Response]
 
 def open_stream(endpoint: Endpoint, request: Request, asked: str) -> Flow[Body]:
     """One try to get an answer that is read piece by piece. Fails like ``exchange``, and for a web page."""
-    body = yield from open_body((yield from authorize(endpoint, request)))
-    if body.head.status_code == 401 and endpoint.auth is not None and (yield from endpoint.auth.refresh()):
-        yield from close(body)
-        body = yield from open_body((yield from authorize(endpoint, request)))
+    body = yield from _reach(endpoint, request, open_body)
     if not 200 <= body.head.status_code < 300:
         raise APIStatusError.from_response(asked, (yield from read_all(body)))
     if body.head.is_html:
@@ -85,25 +81,45 @@ def authorize(endpoint: Endpoint, request: Request) -> Flow[Request]:
     )
 
 
-def _authenticated(endpoint: Endpoint, request: Request) -> Flow[Response]:
-    response = yield from send((yield from authorize(endpoint, request)))
+def _reach(endpoint: Endpoint, request: Request, perform: Callable[[Request], Flow[Answer]]) -> Flow[Answer]:
+    """The answer behind all redirects; after a 401, that to renewed credentials."""
+    answer = yield from _follow(endpoint, request, perform)
+    auth = endpoint.auth
+    if _head(answer).status_code == 401 and auth is not None and (yield from auth.refresh()):
+        yield from _discard(answer)
+        answer = yield from _follow(endpoint, request, perform)
+    return answer
+
+
+def _follow(endpoint: Endpoint, request: Request, perform: Callable[[Request], Flow[Answer]]) -> Flow[Answer]:
+    answer = yield from perform((yield from authorize(endpoint, request)))
     hops = 0
-    while (location := _redirect(response)) is not None:
+    while (location := _redirect(_head(answer))) is not None:
         hops += 1
         if hops > MAX_REDIRECTS:
-            raise ResponseFormatError(f"more than {MAX_REDIRECTS} redirects", response=response)
-        target = urljoin(request.url, location)
+            raise ResponseFormatError(f"more than {MAX_REDIRECTS} redirects", response=_head(answer))
+        target = _target(request.url, location)
         request = Request(request.method, target, request.headers, request.content, request.timeout)
-        if same_origin(endpoint.base_url, target):
-            response = yield from send((yield from authorize(endpoint, request)))
+        yield from _discard(answer)
+        if origin_of(target, "redirect") == origin_of(endpoint.base_url, "base_url"):
+            answer = yield from perform((yield from authorize(endpoint, request)))
         elif request.method == "GET":
-            response = yield from send(request)  # another origin gets none of our credentials
+            answer = yield from perform(request)  # another origin gets none of our credentials
         else:
             raise ResponseFormatError(
                 f"refused to follow a redirect of {request.method} to another origin: {origin_of(target, 'redirect')}",
-                response=response,
+                response=_head(answer),
             )
-    return response
+    return answer
+
+
+def _head(answer: Response | Body) -> Response:
+    return answer if isinstance(answer, Response) else answer.head
+
+
+def _discard(answer: Response | Body) -> Flow[None]:
+    if not isinstance(answer, Response):
+        yield from close(answer)
 
 
 def _redirect(response: Response) -> str | None:
@@ -111,11 +127,12 @@ def _redirect(response: Response) -> str | None:
     return response.headers.get("location") if response.status_code in (307, 308) else None
 
 
-def same_origin(one: str, other: str) -> bool:
+def _target(url: str, location: str) -> str:
+    """Where a redirect leads. Raises UnsafeURLError when that is no URL."""
     try:
-        return origin_of(one, "URL") == origin_of(other, "URL")
-    except OpenHandsError:
-        return False
+        return urljoin(url, location)
+    except ValueError:
+        raise UnsafeURLError.because("redirect", "it is no URL") from None
 
 
 def route_is_missing(failure: OpenHandsError) -> bool:
