@@ -82,6 +82,7 @@ def _build(client: httpx.AsyncClient, request: Request) -> httpx.Request:
         _parsed(request.url),
         headers=request.headers,
         content=request.content,
+        files=[(part.field, (part.name, part.content)) for part in request.files] or None,
         timeout=httpx.Timeout(timeout, connect=connect),
     )
 

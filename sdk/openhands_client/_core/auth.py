@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from openhands_client.errors import OpenHandsError, UnsafeURLError
+from openhands_client.errors import InvalidArgumentError, OpenHandsError, UnsafeURLError
 
 from .commands import Flow, call_back
 
 SESSION_KEY_HEADER = "X-Session-API-Key"
+_HOST_NAME = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?")
+_HEADER_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")  # what HTTP libraries send as it is
 
 
 @runtime_checkable
@@ -36,7 +40,7 @@ class BearerAuth:
 
     def __init__(self, token: str | Callable[[], str | Awaitable[str]]) -> None:
         self._provider = None if isinstance(token, str) else token
-        self._token = token if isinstance(token, str) else None
+        self._token = sendable("the token", token) if isinstance(token, str) else None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(***)"
@@ -52,7 +56,7 @@ class BearerAuth:
         token = yield from call_back(self._provider)
         if not isinstance(token, str) or not token:
             raise OpenHandsError(f"the token provider returned {type(token).__name__}, not a token")
-        self._token = token
+        self._token = sendable("the provider's token", token)
         return True
 
 
@@ -74,10 +78,11 @@ class Endpoint:
         auth: Auth | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Endpoint:
-        """The app server. Raises UnsafeURLError for a base URL that is not plain http(s)."""
-        static = dict(headers or {})
+        """The app server. Raises UnsafeURLError for a base URL that is not plain http(s), and
+        InvalidArgumentError for what cannot be sent in a header."""
+        static = {name: sendable(f"the header {name!r}", value) for name, value in (headers or {}).items()}
         if session_api_key:
-            static[SESSION_KEY_HEADER] = session_api_key
+            static[SESSION_KEY_HEADER] = sendable("session_api_key", session_api_key)
         return cls(
             origin_and_path(base_url, "base_url"), static, auth or (BearerAuth(api_key) if api_key else None)
         )
@@ -90,7 +95,9 @@ class Endpoint:
         origin = origin_of(conversation_url, "conversation_url")
         if self.base_url.startswith("https:") and not origin.startswith("https:"):
             raise UnsafeURLError.because("conversation_url", "it leaves https for http")
-        return Endpoint(origin, {SESSION_KEY_HEADER: session_api_key} if session_api_key else {})
+        if not session_api_key:
+            return Endpoint(origin)
+        return Endpoint(origin, {SESSION_KEY_HEADER: sendable("the agent server's key", session_api_key)})
 
     @property
     def session_api_key(self) -> str | None:
@@ -106,22 +113,47 @@ class Endpoint:
         return "ws" + self.base_url.removeprefix("http") + path
 
 
+def sendable(name: str, value: str) -> str:
+    """The value, if a header can carry it. Raises InvalidArgumentError, which does not show it.
+
+    HTTP libraries refuse such values as well, but quote them in their errors: a key that was read from a
+    file with its line end would stand in every log.
+    """
+    if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+        raise InvalidArgumentError(
+            f"{name} cannot be sent: it must be printable ASCII without spaces or line ends around it"
+        )
+    return value
+
+
 def origin_of(url: str, name: str) -> str:
     """Scheme and authority of an http(s) URL without credentials. Raises UnsafeURLError for any other."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise UnsafeURLError.because(name, "its port is not a number") from None
+        raise UnsafeURLError.because(name, "it is no URL, or its port is not a number") from None
     if parts.scheme not in ("http", "https"):
         raise UnsafeURLError.because(name, f"its scheme is {parts.scheme or 'missing'!r}, not http or https")
     if parts.username is not None or parts.password is not None:
         raise UnsafeURLError.because(name, "it contains credentials")
     if not parts.hostname:
         raise UnsafeURLError.because(name, "it names no host")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     default = {"http": 80, "https": 443}[parts.scheme]
-    return f"{parts.scheme}://{host}" + (f":{port}" if port and port != default else "")
+    where = "" if port is None or port == default else f":{port}"
+    return f"{parts.scheme}://{_host(parts.hostname, name)}{where}"
+
+
+def _host(host: str, name: str) -> str:
+    """The host as it stands in a URL. Raises UnsafeURLError for what no resolver takes."""
+    if ":" in host:
+        try:
+            return f"[{ipaddress.IPv6Address(host)}]"
+        except ValueError:
+            raise UnsafeURLError.because(name, "its host is not an address") from None
+    if not _HOST_NAME.fullmatch(host):
+        raise UnsafeURLError.because(name, "its host is not a name")
+    return host
 
 
 def origin_and_path(url: str, name: str) -> str:

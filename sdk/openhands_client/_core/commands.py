@@ -11,12 +11,20 @@ from __future__ import annotations
 
 import email.utils
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import IO, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
+
+
+class FilePart(NamedTuple):
+    """One file of a multipart form; ``content`` is read as it is sent."""
+
+    field: str
+    name: str
+    content: bytes | IO[bytes]
 
 
 @dataclass(slots=True)
@@ -28,6 +36,7 @@ class Request:
     headers: dict[str, str] = field(repr=False)
     content: bytes | None = field(default=None, repr=False)
     timeout: float | None = None
+    files: Sequence[FilePart] = ()
 
 
 @dataclass(slots=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import urljoin
 
 from openhands_client.errors import APIStatusError, OpenHandsError, ResponseFormatError, UnsafeURLError
 
 from .auth import Endpoint, origin_of
-from .commands import Body, Flow, Request, Response, close, open_body, read, send
+from .commands import Body, FilePart, Flow, Request, Response, close, open_body, read, send
 from .operation import JsonBody, Operation, Query
 from .session import Session
 
@@ -30,11 +31,13 @@ def call(
     path: Mapping[str, str] | None = None,
     query: Query | None = None,
     body: JsonBody | None = None,
+    files: Sequence[FilePart] = (),
     timeout: float | None = None,
 ) -> Flow[T]:
     """Perform one operation. ``timeout`` (seconds) replaces the session's for this call."""
     endpoint = endpoint or session.endpoint
     request = operation.request(endpoint.base_url, path, query, body, timeout or session.timeout)
+    request.files = files
     response = yield from session.retry.run(
         operation.repeat, lambda: exchange(endpoint, request, str(operation))
     )
@@ -76,9 +79,7 @@ def authorize(endpoint: Endpoint, request: Request) -> Flow[Request]:
     headers = yield from endpoint.headers()
     if not headers:
         return request
-    return Request(
-        request.method, request.url, {**request.headers, **headers}, request.content, request.timeout
-    )
+    return replace(request, headers={**request.headers, **headers})
 
 
 def _reach(endpoint: Endpoint, request: Request, perform: Callable[[Request], Flow[Answer]]) -> Flow[Answer]:
@@ -99,7 +100,7 @@ def _follow(endpoint: Endpoint, request: Request, perform: Callable[[Request], F
         if hops > MAX_REDIRECTS:
             raise ResponseFormatError(f"more than {MAX_REDIRECTS} redirects", response=_head(answer))
         target = _target(request.url, location)
-        request = Request(request.method, target, request.headers, request.content, request.timeout)
+        request = replace(request, url=target)
         yield from _discard(answer)
         if origin_of(target, "redirect") == origin_of(endpoint.base_url, "base_url"):
             answer = yield from perform((yield from authorize(endpoint, request)))
