@@ -9,7 +9,7 @@ Where servers and documents spell one word in two ways, both spellings are the s
 """
 
 from enum import StrEnum
-from typing import Self
+from typing import Self, SupportsIndex
 
 
 class OpenStrEnum(StrEnum):
@@ -37,6 +37,10 @@ class OpenStrEnum(StrEnum):
     def _fold(cls, value: str) -> str:
         """The form in which two spellings of one word are equal; overridden where spellings vary."""
         return value
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[type[Self], tuple[str]]:
+        # Some Python 3.11s pickle members by name, which finds none that is not registered.
+        return type(self), (self._value_,)
 
     @property
     def known(self) -> bool:
