@@ -39,8 +39,8 @@ class BearerAuth:
     """
 
     def __init__(self, token: str | Callable[[], str | Awaitable[str]]) -> None:
-        self._provider = None if isinstance(token, str) else token
-        self._token = sendable("the token", token) if isinstance(token, str) else None
+        self._provider = token if callable(token) else None
+        self._token = None if callable(token) else sendable("the token", token)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(***)"

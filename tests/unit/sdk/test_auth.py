@@ -1,0 +1,162 @@
+"""Who is told what: credentials go to the origin they are for, and to no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openhands_client import errors
+from openhands_client._core.auth import SESSION_KEY_HEADER, Auth, BearerAuth, Endpoint, origin_of
+from tests.unit.sdk.playing import PATIENT, Player, Script
+
+SECRET = "hunter2-hunter2"
+
+
+def headers_of(endpoint: Endpoint) -> dict[str, str]:
+    return Player(Script()).play(endpoint.headers())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "app.test",
+        "//app.test",
+        "ftp://app.test",
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "ws://app.test",
+        "http://",
+        "http:///path",
+        "http://user@app.test",
+        "http://user:password@app.test",
+        "http://app.test:port",
+        "http://app.test:99999",
+        "http://[",
+        "http://[::1",
+        "http://app test",
+        "http://app.test\\@evil.test",
+        "http://app\\.test",
+        "http://app..test",
+        "http://.test",
+        "http://app\x00.test",
+        "http://<app>",
+        "http://app%2etest",
+        "http://" + "a" * 64 + ".test",
+        "http://\ud800.test",
+    ],
+)
+def test_only_plain_http_urls_are_safe(url: str) -> None:
+    with pytest.raises(errors.UnsafeURLError) as refused:
+        Endpoint.app(url)
+    assert "password" not in str(refused.value)
+    with pytest.raises(errors.UnsafeURLError):
+        Endpoint.app("http://app.test").agent(url, SECRET)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("http://app.test", "http://app.test"),
+        ("HTTP://App.Test:80/a/b?c=d#e", "http://app.test"),
+        ("https://app.test:443", "https://app.test"),
+        ("https://app.test:80", "https://app.test:80"),
+        ("http://app.test.:3000", "http://app.test.:3000"),
+        ("http://127.0.0.1:3000/", "http://127.0.0.1:3000"),
+        ("http://[::1]:3000/", "http://[::1]:3000"),
+        ("http://my_host-1", "http://my_host-1"),
+        ("https://bücher.test/x", "https://bücher.test"),
+    ],
+)
+def test_the_origin_of_a_url(url: str, origin: str) -> None:
+    assert origin_of(url, "url") == origin
+
+
+@given(st.text())
+@PATIENT
+def test_any_text_has_an_origin_or_is_refused(text: str) -> None:
+    for url in (text, f"http://{text}", f"https://app.test:{text}"):
+        try:
+            origin = origin_of(url, "url")
+        except errors.UnsafeURLError:
+            continue
+        assert origin_of(origin, "url") == origin
+
+
+def test_the_app_server_gets_everything() -> None:
+    endpoint = Endpoint.app(
+        "http://app.test/base/", api_key="a", session_api_key="s", headers={"X-Tenant": "t"}
+    )
+    assert endpoint.base_url == "http://app.test/base"
+    assert headers_of(endpoint) == {
+        "Authorization": "Bearer a",
+        SESSION_KEY_HEADER: "s",
+        "X-Tenant": "t",
+    }
+
+
+def test_an_agent_server_gets_its_own_key_and_nothing_else() -> None:
+    app = Endpoint.app(
+        "http://app.test", api_key=SECRET, session_api_key=SECRET, headers={"X-Tenant": SECRET}
+    )
+    agent = app.agent("http://agent.test:8001/api/conversations/c", "key")
+    assert agent.base_url == "http://agent.test:8001"
+    assert headers_of(agent) == {SESSION_KEY_HEADER: "key"}
+    assert agent.session_api_key == "key"
+    keyless = app.agent("http://agent.test", None)
+    assert headers_of(keyless) == {}
+    assert keyless.session_api_key is None
+
+
+def test_even_an_agent_server_at_our_own_origin_gets_nothing_of_ours() -> None:
+    app = Endpoint.app("http://app.test", api_key=SECRET)
+    assert headers_of(app.agent("http://app.test/api/conversations/c", "key")) == {SESSION_KEY_HEADER: "key"}
+
+
+def test_https_is_not_given_up_on_the_way_to_the_agent() -> None:
+    app = Endpoint.app("https://app.test")
+    assert app.agent("https://agent.test", "key").base_url == "https://agent.test"
+    with pytest.raises(errors.UnsafeURLError, match="https"):
+        app.agent("http://agent.test", "key")
+
+
+def test_from_http_the_agent_may_be_reached_by_either() -> None:
+    app = Endpoint.app("http://app.test")
+    assert app.agent("http://agent.test", "key").socket_url("/s") == "ws://agent.test/s"
+    assert app.agent("https://agent.test", "key").socket_url("/s") == "wss://agent.test/s"
+
+
+@pytest.mark.parametrize(
+    "value", [f"{SECRET}\n", f"{SECRET}\r\nX: 1", f"{SECRET}\x00", f"{SECRET}é", f" {SECRET}", 5]
+)
+@pytest.mark.parametrize("name", ["api_key", "session_api_key", "headers", "auth", "agent"])
+def test_a_credential_that_no_header_can_carry_is_refused_and_not_shown(name: str, value: Any) -> None:
+    def use() -> None:
+        match name:
+            case "agent":
+                Endpoint.app("http://app.test").agent("http://agent.test", value)
+            case "auth":
+                headers_of(Endpoint.app("http://app.test", auth=BearerAuth(lambda: value)))
+            case "headers":
+                Endpoint.app("http://app.test", headers={"X-Tenant": value})
+            case _:
+                given: Any = {name: value}
+                Endpoint.app("http://app.test", **given)
+
+    with pytest.raises(errors.OpenHandsError) as refused:
+        use()
+    assert SECRET not in f"{refused.value!s} {refused.value!r}"
+    assert refused.value.__cause__ is None
+
+
+def test_credentials_are_not_shown() -> None:
+    app = Endpoint.app("http://app.test", api_key=SECRET, session_api_key=SECRET, headers={"X": SECRET})
+    for shown in (app, app.agent("http://agent.test", SECRET), app.auth, BearerAuth(lambda: SECRET)):
+        assert SECRET not in f"{shown!r} {shown!s}"
+
+
+def test_bearer_auth_is_what_an_auth_should_be() -> None:
+    assert isinstance(BearerAuth("token"), Auth)
