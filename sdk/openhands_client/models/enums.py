@@ -9,7 +9,7 @@ Where servers and documents spell one word in two ways, both spellings are the s
 """
 
 from enum import StrEnum
-from typing import Self, SupportsIndex
+from typing import Self
 
 
 class OpenStrEnum(StrEnum):
@@ -38,7 +38,7 @@ class OpenStrEnum(StrEnum):
         """The form in which two spellings of one word are equal; overridden where spellings vary."""
         return value
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[type[Self], tuple[str]]:
+    def __reduce_ex__(self, protocol: object) -> tuple[type[Self], tuple[str]]:
         # Some Python 3.11s pickle members by name, which finds none that is not registered.
         return type(self), (self._value_,)
 
@@ -221,3 +221,18 @@ class SecurityRisk(OpenStrEnum):
     LOW = "LOW"
     MEDIUM = "MEDIUM"
     HIGH = "HIGH"
+
+
+class GitChangeStatus(OpenStrEnum):
+    """What happened to a file since the last commit; V1 spells the letters of V0 out."""
+
+    MODIFIED = "M"
+    ADDED = "A"
+    DELETED = "D"
+    RENAMED = "R"
+    UNTRACKED = "U"
+
+    @classmethod
+    def _fold(cls, value: str) -> str:
+        words = {"UPDATED": "M", "ADDED": "A", "DELETED": "D", "MOVED": "R"}
+        return words.get(value, value)
