@@ -50,7 +50,9 @@ def main(arguments: list[str]) -> int:
     wanted = {target: generate(source, used) for source, target in pairs()}
     problems = stale_files(wanted) + unused_rules(used)
     if check:
-        problems += [f"{relative(path)} is not what {__file__} makes" for path in wanted if differs(path, wanted)]
+        problems += [
+            f"{relative(path)} is not what {__file__} makes" for path in wanted if differs(path, wanted)
+        ]
         print("\n".join(problems) or f"{len(wanted)} generated files are up to date")
         return 1 if problems else 0
     for path, text in wanted.items():
@@ -81,7 +83,17 @@ def generate(source: Path, used: set[re.Pattern[str]]) -> str:
 def formatted(text: str) -> str:
     """Sorted imports and line breaks change when names get shorter."""
     ruff = [sys.executable, "-m", "ruff"]
-    sort = [*ruff, "check", "--quiet", "--select", "I,F401", "--fix", "--stdin-filename", str(SDK / "x.py"), "-"]
+    sort = [
+        *ruff,
+        "check",
+        "--quiet",
+        "--select",
+        "I,F401",
+        "--fix",
+        "--stdin-filename",
+        str(SDK / "x.py"),
+        "-",
+    ]
     for command in (sort, [*ruff, "format", "--quiet", "--stdin-filename", str(SDK / "x.py"), "-"]):
         text = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
     return text
