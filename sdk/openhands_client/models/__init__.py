@@ -26,7 +26,6 @@ if TYPE_CHECKING:
         ConversationTrigger,
         EventSource,
         ExecutionStatus,
-        GitChangeStatus,
         ProviderType,
         RuntimeStatus,
         SandboxStatus,
@@ -100,22 +99,6 @@ if TYPE_CHECKING:
         StartRequestEcho,
         TokenUsage,
     )
-    from openhands_client.models.workspace import (
-        FeedbackResponse,
-        FeedbackStatus,
-        FileContent,
-        FileUploadSuccessResponse,
-        GitChange,
-        GitDiff,
-        Microagent,
-        MicroagentInput,
-        MicroagentPrompt,
-        MicroagentsResponse,
-        SkippedFile,
-        Trajectory,
-        VSCodeUrl,
-        WebHosts,
-    )
 
 __all__ = [
     "Action",
@@ -154,16 +137,9 @@ __all__ = [
     "EventsPage",
     "ExecutionStatus",
     "ExposedUrl",
-    "FeedbackResponse",
-    "FeedbackStatus",
-    "FileContent",
     "FileEditorAction",
     "FileEditorObservation",
-    "FileUploadSuccessResponse",
     "FinishAction",
-    "GitChange",
-    "GitChangeStatus",
-    "GitDiff",
     "ImageContent",
     "InitSessionRequest",
     "JsonObject",
@@ -173,10 +149,6 @@ __all__ = [
     "MessageEvent",
     "MessageToolCall",
     "MetricsSnapshot",
-    "Microagent",
-    "MicroagentInput",
-    "MicroagentPrompt",
-    "MicroagentsResponse",
     "Observation",
     "ObservationEvent",
     "PauseEvent",
@@ -190,7 +162,6 @@ __all__ = [
     "SecurityRisk",
     "SendMessageRequest",
     "ServerInfo",
-    "SkippedFile",
     "StartRequestEcho",
     "StartTaskStatus",
     "SuccessResponse",
@@ -203,20 +174,17 @@ __all__ = [
     "ThinkAction",
     "TokenEvent",
     "TokenUsage",
-    "Trajectory",
     "UnknownEvent",
     "UpdateConversationRequest",
     "UserRejectObservation",
     "V0Event",
     "V0MessageAction",
     "V0MessageArgs",
-    "VSCodeUrl",
-    "WebHosts",
     "WireModel",
     "parse_event",
 ]
 
-_MODULES = ("enums", "base", "content", "v1", "v0", "events", "workspace")
+_MODULES = ("enums", "base", "content", "v1", "v0", "events")
 
 
 def __getattr__(name: str) -> object:
