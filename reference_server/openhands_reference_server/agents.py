@@ -63,9 +63,14 @@ class Agents:
         """The present run; a new one goes to where the conversation stands in its turn."""
         run, turn = self._runs.get(conversation.id), conversation.turn
         if run is None or run.turn != turn.number:
-            acts = iter(self._script.turn(turn.text, turn.number))
-            run = self._runs[conversation.id] = _Run(turn.number, islice(acts, turn.acts, None))
+            done = turn.acts + (turn.pending is not None)
+            acts = islice(self._acts(turn.text, turn.number), done, None)
+            run = self._runs[conversation.id] = _Run(turn.number, acts)
         return run
+
+    def _acts(self, text: str, number: int) -> Iterator[tuple[float, Act]]:
+        """What the script says; nothing of it runs before the first act is asked for."""
+        yield from self._script.turn(text, number)
 
     def _schedule(self, conversation: Conversation, run: _Run) -> Step:
         pending = conversation.turn.pending

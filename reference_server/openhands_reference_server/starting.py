@@ -41,7 +41,11 @@ class Starts:
         self._walk({"conversation_id": conversation.id}, partial(self._v0_reached, conversation.id, attempt))
 
     def _walk(self, request: Mapping[str, Any], reached: Reached) -> None:
-        self._next(iter(self._script.start(request)), reached)
+        self._next(self._stages(request), reached)
+
+    def _stages(self, request: Mapping[str, Any]) -> Iterator[tuple[float, Stage]]:
+        """What the script says; nothing of it runs before the first stage is asked for."""
+        yield from self._script.start(request)
 
     def _next(self, stages: Iterator[tuple[float, Stage]], reached: Reached) -> None:
         delay, stage = self._next_stage(stages)

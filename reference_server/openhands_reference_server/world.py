@@ -565,6 +565,16 @@ class World:
             raise SandboxNotFound("")
         return sandbox_id
 
+    def check_running(self, sandbox_id: str) -> None:
+        """Make sure that the agent server of a sandbox can answer.
+
+        Raises:
+            SandboxNotFound: there is none.
+            SandboxPaused: it cannot.
+        """
+        if not self.core.sandbox(sandbox_id).running:
+            raise SandboxPaused(sandbox_id)
+
     def agent_conversation(self, sandbox_id: str, conversation_id: str) -> V1Conversation:
         """A conversation as the agent server of this sandbox sees it.
 
@@ -573,8 +583,7 @@ class World:
             ConversationNotFound: this sandbox has no such conversation.
         """
         with self.core.lock:
-            if not self.core.sandbox(sandbox_id).running:
-                raise SandboxPaused(sandbox_id)
+            self.check_running(sandbox_id)
             conversation = self.core.v1(conversation_id)
             if conversation.sandbox_id != sandbox_id:
                 raise ConversationNotFound(conversation_id)

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
-from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
 from openhands_contract import documents
@@ -99,11 +99,23 @@ def _add_validation(
             query=list(request.args.items(multi=True)),
             headers=dict(request.headers),
             content_type=request.content_type,
-            body=request.get_data(cache=False),
+            body=_body(),
         )
         return None
 
     app.before_request(validate)
+
+
+def _body() -> bytes:
+    """The body of the present request.
+
+    Raises:
+        RequestEntityTooLarge: it is too large; Werkzeug itself cuts off what comes in chunks.
+    """
+    body = request.get_data(cache=False)
+    if len(body) >= MAX_BODY_BYTES:
+        raise RequestEntityTooLarge
+    return body
 
 
 def _methods_of_path(app: Flask) -> list[str]:

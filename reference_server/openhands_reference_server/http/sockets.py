@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from flask_sock import Sock
 from simple_websocket import Server
 from wsproto.frame_protocol import CloseReason
@@ -24,7 +24,7 @@ from wsproto.frame_protocol import CloseReason
 from openhands_reference_server import broadcast
 from openhands_reference_server import world as worlds
 from openhands_reference_server.broadcast import Subscription
-from openhands_reference_server.domain.errors import ConversationNotFound
+from openhands_reference_server.domain.errors import ConversationNotFound, SandboxPaused
 from openhands_reference_server.domain.v1 import V1Conversation
 from openhands_reference_server.http.answers import dumps
 from openhands_reference_server.http.application import validator
@@ -92,6 +92,9 @@ def install(app: Flask, world: World) -> None:
         except ConversationNotFound:
             _say_goodbye(ws, *_NOT_FOUND)
             return
+        except SandboxPaused:
+            _say_goodbye(ws, *_GOODBYES[worlds.SUSPENDED])
+            return
         resend_all = request.args.get("resend_all", "").lower() in ("true", "1")
         try:
             _serve(ws, connection, world, conversation, resend_all=resend_all)
@@ -103,12 +106,17 @@ def install(app: Flask, world: World) -> None:
 
 
 def refusal(world: World) -> Response | None:
-    """Refuse an upgrade before it is accepted; prepare the connection when it may be."""
+    """Refuse an upgrade before it is accepted; prepare the connection when it may be.
+
+    Raises:
+        SandboxPaused: there is nobody to answer.
+    """
     is_uuid = _is_uuid((request.view_args or {}).get("conversation_id", ""))
     if not accept_key(world, request.args.get("session_api_key", "")) or not is_uuid:
         refused = Response(status=403)
         del refused.headers["Content-Type"]
         return refused
+    world.check_running(g.sandbox_id)
     for key in _SOCKET_KEYS:
         if key in request.environ:
             request.environ[key] = _Connection(request.environ[key])
