@@ -17,6 +17,7 @@ from .conversations import AsyncConversations
 from .driver import AsyncDriver
 from .event_service import AsyncEventService
 from .sandbox_service import AsyncSandboxService
+from .settings_service import AsyncSettingsService
 from .transport import AsyncTransport
 from .v1_conversation_service import AsyncV1ConversationService
 
@@ -104,6 +105,11 @@ class AsyncOpenHands:
     def event_service(self) -> AsyncEventService:
         """The routes to V1 events, one method each."""
         return AsyncEventService(self.driver)
+
+    @cached_property
+    def settings(self) -> AsyncSettingsService:
+        """Options, settings, secrets and the user."""
+        return AsyncSettingsService(self.driver)
 
     async def server_info(self) -> m.ServerInfo:
         """Version and uptime (seconds) of the app server. ``GET /server_info``"""

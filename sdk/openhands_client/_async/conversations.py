@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, overload
 
-from openhands_client._core import unified
+from openhands_client._core import unified, workspace
 from openhands_client._core.ordering import CreateOptions, NewConversation
 from openhands_client._core.session import Generation, Session
 from openhands_client._core.starting import Patience, Progress, get_start_task
@@ -14,6 +15,8 @@ from openhands_client._core.timing import Deadline
 from openhands_client._core.unified import Snapshot
 
 from .compat import Stream
+from .driver import AsyncDriver
+from .workspace import AsyncFiles, AsyncGit
 
 if TYPE_CHECKING:
     from openhands_client import models as m
@@ -137,6 +140,42 @@ class AsyncConversation:
         """Accept or reject the action that the agent wants confirmed; ``reason`` tells it why not (V1)."""
         flow = unified.confirm(self._session, self._snapshot, accept, reason)
         await self._client.driver.run(flow)
+
+    @cached_property
+    def files(self) -> AsyncFiles:
+        """The files in its workspace."""
+        return AsyncFiles(self)
+
+    @cached_property
+    def git(self) -> AsyncGit:
+        """The repository in its workspace."""
+        return AsyncGit(self)
+
+    async def trajectory(self) -> list[m.V0Event]:
+        """All its events that are meant to be seen, at once."""
+        return await self.driver.run(workspace.trajectory(self._session, self._snapshot))
+
+    async def microagents(self) -> list[m.Microagent]:
+        """The microagents it has loaded."""
+        return await self.driver.run(workspace.microagents(self._session, self._snapshot))
+
+    async def vscode_url(self) -> str | None:
+        """Where an editor for its workspace listens, if one does."""
+        return await self.driver.run(workspace.vscode_url(self._session, self._snapshot))
+
+    async def web_hosts(self) -> list[str]:
+        """Addresses of what its agent serves."""
+        return await self.driver.run(workspace.web_hosts(self._session, self._snapshot))
+
+    @property
+    def driver(self) -> AsyncDriver:
+        """What performs its requests."""
+        return self._client.driver
+
+    @property
+    def place(self) -> tuple[Session, Snapshot]:
+        """Where it lives, for those who build on it."""
+        return self._session, self._snapshot
 
     @property
     def _session(self) -> Session:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from openhands_client._core.auth import Endpoint
+from openhands_client._core.commands import FilePart
 from openhands_client._core.operation import JsonBody, Operation, Query
 from openhands_client._core.pipeline import call
 
@@ -27,9 +28,11 @@ class AsyncService:
         path: Mapping[str, str] | None = None,
         query: Query | None = None,
         body: JsonBody | None = None,
+        files: Sequence[FilePart] = (),
         endpoint: Endpoint | None = None,
     ) -> T:
-        flow = call(self._driver.session, operation, endpoint=endpoint, path=path, query=query, body=body)
+        session = self._driver.session
+        flow = call(session, operation, endpoint=endpoint, path=path, query=query, body=body, files=files)
         return await self._driver.run(flow)
 
     def _agent(self, conversation_url: str, session_api_key: str | None) -> Endpoint:

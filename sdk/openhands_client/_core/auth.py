@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
@@ -98,6 +98,17 @@ class Endpoint:
         if not session_api_key:
             return Endpoint(origin)
         return Endpoint(origin, {SESSION_KEY_HEADER: sendable("the agent server's key", session_api_key)})
+
+    def nested(self, conversation_url: str, conversation_id: str, session_api_key: str | None) -> Endpoint:
+        """The runtime that a V0 conversation has to itself: the server that its URL is a route of.
+
+        Raises UnsafeURLError as ``agent`` does.
+        """
+        origin = self.agent(conversation_url, session_api_key)
+        path = (
+            urlsplit(conversation_url).path.rstrip("/").removesuffix(f"/api/conversations/{conversation_id}")
+        )
+        return replace(origin, base_url=origin.base_url + path)
 
     @property
     def session_api_key(self) -> str | None:

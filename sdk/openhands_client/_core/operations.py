@@ -88,6 +88,103 @@ ADD_CONVERSATION_MESSAGE = Operation(
     "app", "add_conversation_message", "POST", _CONVERSATION + "/message", _success, Repeat.NEVER
 )
 
+# V0 conversations: what they hold
+
+GET_TRAJECTORY = Operation(
+    "app", "get_trajectory", "GET", _CONVERSATION + "/trajectory", lambda: m.Trajectory
+)
+GET_MICROAGENTS = Operation(
+    "app", "get_microagents", "GET", _CONVERSATION + "/microagents", lambda: m.MicroagentsResponse
+)
+GET_MICROAGENT_PROMPT = Operation(
+    "app", "get_microagent_prompt", "GET", _CONVERSATION + "/remember-prompt", lambda: m.MicroagentPrompt
+)
+ADD_EXPERIMENT_CONFIG = Operation(
+    "app", "add_experiment_config", "POST", _CONVERSATION + "/exp-config", lambda: bool
+)
+LIST_MICROAGENT_MANAGEMENT_CONVERSATIONS = Operation(
+    "app",
+    "list_microagent_management_conversations",
+    "GET",
+    "/api/microagent-management/conversations",
+    lambda: m.ConversationInfoResultSet,
+)
+LIST_FILES = Operation("app", "list_files", "GET", _CONVERSATION + "/list-files", lambda: list[str])
+SELECT_FILE = Operation("app", "select_file", "GET", _CONVERSATION + "/select-file", lambda: m.FileContent)
+ZIP_DIRECTORY = Operation("app", "zip_directory", "GET", _CONVERSATION + "/zip-directory", lambda: object)
+UPLOAD_FILES = Operation(
+    "app",
+    "upload_files",
+    "POST",
+    _CONVERSATION + "/upload-files",
+    lambda: m.FileUploadSuccessResponse,
+    Repeat.NEVER,  # a file object can be read only once
+)
+GET_GIT_CHANGES = Operation(
+    "app", "get_git_changes", "GET", _CONVERSATION + "/git/changes", lambda: list[m.GitChange]
+)
+GET_GIT_DIFF = Operation("app", "get_git_diff", "GET", _CONVERSATION + "/git/diff", lambda: m.GitDiff)
+GET_VS_CODE_URL = Operation(
+    "app", "get_vs_code_url", "GET", _CONVERSATION + "/vscode-url", lambda: m.VSCodeUrl
+)
+GET_WEB_HOSTS = Operation("app", "get_web_hosts", "GET", _CONVERSATION + "/web-hosts", lambda: m.WebHosts)
+
+# What people say of conversations
+
+SUBMIT_FEEDBACK = Operation(
+    "app",
+    "submit_feedback",
+    "POST",
+    _CONVERSATION + "/submit-feedback",
+    lambda: m.FeedbackResponse,
+    Repeat.NEVER,
+)
+SUBMIT_CONVERSATION_FEEDBACK = Operation(
+    "app",
+    "submit_conversation_feedback",
+    "POST",
+    "/feedback/conversation",
+    lambda: m.FeedbackResponse,
+    Repeat.NEVER,
+)
+CHECK_FEEDBACK_EXISTS = Operation(
+    "app",
+    "check_feedback_exists",
+    "GET",
+    "/feedback/conversation/{conversation_id}/{event_id}",
+    lambda: m.FeedbackStatus,
+)
+GET_BATCH_FEEDBACK = Operation(
+    "app",
+    "get_batch_feedback",
+    "GET",
+    "/feedback/conversation/{conversation_id}/batch",
+    lambda: dict[str, m.FeedbackStatus],
+)
+
+# Settings, secrets, and what a server offers
+
+GET_CONFIG = Operation("app", "get_config", "GET", "/api/options/config", lambda: dict[str, Any])
+LIST_MODELS = Operation("app", "list_models", "GET", "/api/options/models", lambda: list[str])
+LIST_AGENTS = Operation("app", "list_agents", "GET", "/api/options/agents", lambda: list[str])
+LIST_SECURITY_ANALYZERS = Operation(
+    "app", "list_security_analyzers", "GET", "/api/options/security-analyzers", lambda: list[str]
+)
+GET_SETTINGS = Operation("app", "get_settings", "GET", "/api/settings", lambda: dict[str, Any])
+STORE_SETTINGS = Operation("app", "store_settings", "POST", "/api/settings", lambda: dict[str, Any])
+LIST_SECRETS = Operation("app", "list_secrets", "GET", "/api/secrets", lambda: dict[str, Any])
+CREATE_SECRET = Operation(
+    "app", "create_secret", "POST", "/api/secrets", lambda: dict[str, Any], Repeat.NEVER
+)
+UPDATE_SECRET = Operation("app", "update_secret", "PUT", "/api/secrets/{secret_name}", lambda: dict[str, Any])
+DELETE_SECRET = Operation(
+    "app", "delete_secret", "DELETE", "/api/secrets/{secret_name}", lambda: dict[str, Any]
+)
+GET_USER_INFO = Operation("app", "get_user_info", "GET", "/api/user/info", lambda: dict[str, Any])
+LIST_USER_REPOSITORIES = Operation(
+    "app", "list_user_repositories", "GET", "/api/user/repositories", lambda: list[dict[str, Any]]
+)
+
 # V1 conversations on the app server
 
 START_APP_CONVERSATION = Operation(

@@ -203,6 +203,7 @@ class V0Stream:
 
     session: Session
     conversation_id: str
+    endpoint: Endpoint
     after: int | None = None
     until: Until = "rest"
     deadline: Deadline = field(kw_only=True)
@@ -220,7 +221,8 @@ class V0Stream:
     def run(self) -> Flow[str]:
         """Emit events; return the state in which the agent came to rest. Raises APITimeoutError at the deadline."""
         if self.after is not None:
-            self._resting.look((yield from v0_agent_state(self.session, self.conversation_id)) or "unknown")
+            state = yield from v0_agent_state(self.session, self.conversation_id, self.endpoint)
+            self._resting.look(state or "unknown")
         quiet = 0
         while True:
             more, news = yield from self._page()
@@ -240,6 +242,7 @@ class V0Stream:
         page = yield from call(
             self.session,
             ops.SEARCH_CONVERSATION_EVENTS,
+            endpoint=self.endpoint,
             path={"conversation_id": self.conversation_id},
             query={"start_id": self._next_id, "limit": PAGE},
         )
@@ -259,11 +262,12 @@ class V0Stream:
             self._resting.enter("error" if info.status == "ERROR" else "stopped")
 
 
-def v0_agent_state(session: Session, conversation_id: str) -> Flow[str | None]:
+def v0_agent_state(session: Session, conversation_id: str, endpoint: Endpoint) -> Flow[str | None]:
     """The last agent state in the log of a V0 conversation, if one of its last events announced one."""
     page = yield from call(
         session,
         ops.SEARCH_CONVERSATION_EVENTS,
+        endpoint=endpoint,
         path={"conversation_id": conversation_id},
         query={"reverse": True, "limit": PAGE},
     )

@@ -30,8 +30,8 @@ from openhands_client.errors import (
 
 from . import operations as ops
 from .auth import Endpoint
-from .commands import Flow, emit, silence
-from .operation import JsonBody, Operation
+from .commands import FilePart, Flow, emit, silence
+from .operation import JsonBody, Operation, Query
 from .ordering import NewConversation, user_message
 from .pipeline import call, route_is_missing
 from .session import Generation, Session
@@ -252,7 +252,8 @@ def refresh(session: Session, snapshot: Snapshot) -> Flow[Snapshot]:
     if snapshot.version == "v1":
         return (yield from get_v1(session, snapshot.id))
     fresh = yield from get_v0(session, snapshot.id)
-    return Snapshot(fresh.info, (yield from v0_agent_state(session, snapshot.id)))
+    endpoint = find_runtime(session, fresh)
+    return Snapshot(fresh.info, (yield from v0_agent_state(session, snapshot.id, endpoint)))
 
 
 def listing(
@@ -353,13 +354,12 @@ def send(
 
 
 def _send_v0(session: Session, snapshot: Snapshot, text: str, image_urls: Sequence[str] | None) -> Flow[None]:
-    path = {"conversation_id": snapshot.id}
     if image_urls:
         arguments = {"content": text, "image_urls": list(image_urls), "file_urls": []}
         body: dict[str, Any] = {"action": "message", "args": arguments}
-        yield from call(session, ops.ADD_CONVERSATION_EVENT, path=path, body=body)
+        yield from on_runtime(session, snapshot, ops.ADD_CONVERSATION_EVENT, body=body)
     else:
-        yield from call(session, ops.ADD_CONVERSATION_MESSAGE, path=path, body={"message": text})
+        yield from on_runtime(session, snapshot, ops.ADD_CONVERSATION_MESSAGE, body={"message": text})
 
 
 def confirm(session: Session, snapshot: Snapshot, accept: bool, reason: str | None) -> Flow[None]:
@@ -408,7 +408,8 @@ def _stream(
     deadline = Deadline.after(session.clock, timeout)
     if snapshot.version == "v0":
         last = None if after is None else int(after)
-        return V0Stream(session, snapshot.id, last, until, deadline=deadline)
+        runtime = find_runtime(session, snapshot)
+        return V0Stream(session, snapshot.id, runtime, last, until, deadline=deadline)
     if find_agent(session, snapshot) is None:
         snapshot = yield from get_v1(session, snapshot.id)
     endpoint = find_agent(session, snapshot)
@@ -501,7 +502,7 @@ def _run(session: Session, snapshot: Snapshot) -> Flow[None]:
 
 def _change_agent_state(session: Session, snapshot: Snapshot, state: str) -> Flow[None]:
     body = {"action": "change_agent_state", "args": {"agent_state": state}}
-    yield from call(session, ops.ADD_CONVERSATION_EVENT, path={"conversation_id": snapshot.id}, body=body)
+    yield from on_runtime(session, snapshot, ops.ADD_CONVERSATION_EVENT, body=body)
 
 
 def _v1_until_running(session: Session, conversation_id: str, patience: Patience) -> Flow[Snapshot]:
@@ -525,6 +526,40 @@ def _sandbox_of(session: Session, snapshot: Snapshot) -> Flow[str]:
         if isinstance(info, m.AppConversation)
         else (yield from _find_v1(session, snapshot.id)).sandbox_id
     )
+
+
+# The runtime of a V0 conversation
+
+
+def on_runtime(
+    session: Session,
+    snapshot: Snapshot,
+    operation: Operation[T],
+    *,
+    query: Query | None = None,
+    body: JsonBody | None = None,
+    files: Sequence[FilePart] = (),
+) -> Flow[T]:
+    """Perform an operation where the conversation lives: on the app server, or on a runtime of its own."""
+    return (
+        yield from call(
+            session,
+            operation,
+            endpoint=find_runtime(session, snapshot),
+            path={"conversation_id": snapshot.id},
+            query=query,
+            body=body,
+            files=files,
+        )
+    )
+
+
+def find_runtime(session: Session, snapshot: Snapshot) -> Endpoint:
+    """Where a V0 conversation lives. Raises UnsafeURLError."""
+    info = snapshot.info
+    if isinstance(info, m.AppConversation) or not info.url or info.url.startswith("/"):
+        return session.endpoint
+    return session.endpoint.nested(info.url, info.conversation_id, info.session_api_key)
 
 
 # The agent server of a V1 conversation

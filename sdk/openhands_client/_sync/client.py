@@ -18,6 +18,7 @@ from .conversations import Conversations
 from .driver import Driver
 from .event_service import EventService
 from .sandbox_service import SandboxService
+from .settings_service import SettingsService
 from .transport import Transport
 from .v1_conversation_service import V1ConversationService
 
@@ -105,6 +106,11 @@ class OpenHands:
     def event_service(self) -> EventService:
         """The routes to V1 events, one method each."""
         return EventService(self.driver)
+
+    @cached_property
+    def settings(self) -> SettingsService:
+        """Options, settings, secrets and the user."""
+        return SettingsService(self.driver)
 
     def server_info(self) -> m.ServerInfo:
         """Version and uptime (seconds) of the app server. ``GET /server_info``"""

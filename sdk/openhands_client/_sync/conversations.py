@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, overload
 
-from openhands_client._core import unified
+from openhands_client._core import unified, workspace
 from openhands_client._core.ordering import CreateOptions, NewConversation
 from openhands_client._core.session import Generation, Session
 from openhands_client._core.starting import Patience, Progress, get_start_task
@@ -15,6 +16,8 @@ from openhands_client._core.timing import Deadline
 from openhands_client._core.unified import Snapshot
 
 from .compat import Stream
+from .driver import Driver
+from .workspace import Files, Git
 
 if TYPE_CHECKING:
     from openhands_client import models as m
@@ -138,6 +141,42 @@ class Conversation:
         """Accept or reject the action that the agent wants confirmed; ``reason`` tells it why not (V1)."""
         flow = unified.confirm(self._session, self._snapshot, accept, reason)
         self._client.driver.run(flow)
+
+    @cached_property
+    def files(self) -> Files:
+        """The files in its workspace."""
+        return Files(self)
+
+    @cached_property
+    def git(self) -> Git:
+        """The repository in its workspace."""
+        return Git(self)
+
+    def trajectory(self) -> list[m.V0Event]:
+        """All its events that are meant to be seen, at once."""
+        return self.driver.run(workspace.trajectory(self._session, self._snapshot))
+
+    def microagents(self) -> list[m.Microagent]:
+        """The microagents it has loaded."""
+        return self.driver.run(workspace.microagents(self._session, self._snapshot))
+
+    def vscode_url(self) -> str | None:
+        """Where an editor for its workspace listens, if one does."""
+        return self.driver.run(workspace.vscode_url(self._session, self._snapshot))
+
+    def web_hosts(self) -> list[str]:
+        """Addresses of what its agent serves."""
+        return self.driver.run(workspace.web_hosts(self._session, self._snapshot))
+
+    @property
+    def driver(self) -> Driver:
+        """What performs its requests."""
+        return self._client.driver
+
+    @property
+    def place(self) -> tuple[Session, Snapshot]:
+        """Where it lives, for those who build on it."""
+        return self._session, self._snapshot
 
     @property
     def _session(self) -> Session:

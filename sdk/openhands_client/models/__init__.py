@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ConversationTrigger,
         EventSource,
         ExecutionStatus,
+        GitChangeStatus,
         ProviderType,
         RuntimeStatus,
         SandboxStatus,
@@ -99,6 +100,22 @@ if TYPE_CHECKING:
         StartRequestEcho,
         TokenUsage,
     )
+    from openhands_client.models.workspace import (
+        FeedbackResponse,
+        FeedbackStatus,
+        FileContent,
+        FileUploadSuccessResponse,
+        GitChange,
+        GitDiff,
+        Microagent,
+        MicroagentInput,
+        MicroagentPrompt,
+        MicroagentsResponse,
+        SkippedFile,
+        Trajectory,
+        VSCodeUrl,
+        WebHosts,
+    )
 
 __all__ = [
     "Action",
@@ -137,9 +154,16 @@ __all__ = [
     "EventsPage",
     "ExecutionStatus",
     "ExposedUrl",
+    "FeedbackResponse",
+    "FeedbackStatus",
+    "FileContent",
     "FileEditorAction",
     "FileEditorObservation",
+    "FileUploadSuccessResponse",
     "FinishAction",
+    "GitChange",
+    "GitChangeStatus",
+    "GitDiff",
     "ImageContent",
     "InitSessionRequest",
     "JsonObject",
@@ -149,6 +173,10 @@ __all__ = [
     "MessageEvent",
     "MessageToolCall",
     "MetricsSnapshot",
+    "Microagent",
+    "MicroagentInput",
+    "MicroagentPrompt",
+    "MicroagentsResponse",
     "Observation",
     "ObservationEvent",
     "PauseEvent",
@@ -162,6 +190,7 @@ __all__ = [
     "SecurityRisk",
     "SendMessageRequest",
     "ServerInfo",
+    "SkippedFile",
     "StartRequestEcho",
     "StartTaskStatus",
     "SuccessResponse",
@@ -174,17 +203,20 @@ __all__ = [
     "ThinkAction",
     "TokenEvent",
     "TokenUsage",
+    "Trajectory",
     "UnknownEvent",
     "UpdateConversationRequest",
     "UserRejectObservation",
     "V0Event",
     "V0MessageAction",
     "V0MessageArgs",
+    "VSCodeUrl",
+    "WebHosts",
     "WireModel",
     "parse_event",
 ]
 
-_MODULES = ("enums", "base", "content", "v1", "v0", "events")
+_MODULES = ("enums", "base", "content", "v1", "v0", "events", "workspace")
 
 
 def __getattr__(name: str) -> object:
