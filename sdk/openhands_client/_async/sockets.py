@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from openhands_client._core.commands import SocketClosed, SocketRefused
-from openhands_client.errors import APIConnectionError, APITimeoutError
+from openhands_client.errors import APIConnectionError, APITimeoutError, UnsafeURLError
 
 from .compat import connect_websocket, receive
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 CLOSE_TIMEOUT = 1.0
 LARGEST_FRAME = 64 * 1024 * 1024
+
+# At DEBUG the library logs the request line, and with it the key; so it never gets to log at DEBUG.
+library_logger = logging.getLogger("openhands_client.websocket")
+library_logger.setLevel(logging.INFO)
 
 
 class AsyncSocket:
@@ -27,20 +32,26 @@ class AsyncSocket:
 
     @classmethod
     async def connect(cls, url: str, timeout: float) -> AsyncSocket:
-        """Raises SocketRefused, APITimeoutError or APIConnectionError."""
-        from websockets.exceptions import InvalidHandshake, InvalidStatus
+        """Raises SocketRefused, APITimeoutError, APIConnectionError or UnsafeURLError."""
+        from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
         closing = AsyncExitStack()
         try:
             opening = connect_websocket(
-                url, open_timeout=timeout, close_timeout=CLOSE_TIMEOUT, max_size=LARGEST_FRAME
+                url,
+                open_timeout=timeout,
+                close_timeout=CLOSE_TIMEOUT,
+                max_size=LARGEST_FRAME,
+                logger=library_logger,
             )
             connection = await closing.enter_async_context(opening)
         except InvalidStatus as refusal:
             raise SocketRefused(refusal.response.status_code) from None
         except TimeoutError:
             raise APITimeoutError(f"{_origin(url)} did not open the WebSocket in {timeout:g} s") from None
-        except (OSError, InvalidHandshake, EOFError) as failure:
+        except InvalidURI:
+            raise UnsafeURLError.because("the URL of a WebSocket", "it is no URL") from None
+        except (OSError, WebSocketException, EOFError, UnicodeError) as failure:
             reason = str(failure) or type(failure).__name__
             raise APIConnectionError(f"no WebSocket to {_origin(url)}: {reason}") from None
         return cls(connection, closing)
