@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from threading import Lock
 from urllib.parse import urlsplit
 
 import httpx
 
 from openhands_client._core.commands import Request, Response
-from openhands_client.errors import APIConnectionError, APITimeoutError
+from openhands_client.errors import APIConnectionError, APITimeoutError, UnsafeURLError
 
 CONNECT_TIMEOUT = 10.0
 
@@ -18,14 +19,15 @@ CONNECT_TIMEOUT = 10.0
 class AsyncStreamedBody:
     """An answer whose body is still arriving."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, request: Request, response: httpx.Response) -> None:
         self.head = Response(response.status_code, _plain(response.headers), b"")
+        self._request = request
         self._response = response
         self._pieces: AsyncIterator[bytes] = response.aiter_bytes()
 
     async def read(self) -> bytes:
         """The next piece; empty at the end. Raises APIConnectionError."""
-        with _failures_of(self._response.request):
+        with _failures_of(self._request):
             return await anext(self._pieces, b"")
 
     async def aclose(self) -> None:
@@ -39,6 +41,7 @@ class AsyncTransport:
         self._client = http_client
         self._owns_client = http_client is None
         self._closed = False
+        self._opening = Lock()  # threads that start together must not open a pool each
 
     @property
     def owns_client(self) -> bool:
@@ -47,18 +50,16 @@ class AsyncTransport:
     async def send(self, request: Request) -> Response:
         """Send a request and read the whole answer. Raises APIConnectionError."""
         client = self._open_client()
-        outgoing = _build(client, request)
-        with _failures_of(outgoing):
-            response = await client.send(outgoing, follow_redirects=False)
+        with _failures_of(request):
+            response = await client.send(_build(client, request), follow_redirects=False)
         return Response(response.status_code, _plain(response.headers), response.content)
 
     async def open(self, request: Request) -> AsyncStreamedBody:
         """Send a request and read only the head of the answer. Raises APIConnectionError."""
         client = self._open_client()
-        outgoing = _build(client, request)
-        with _failures_of(outgoing):
-            response = await client.send(outgoing, stream=True, follow_redirects=False)
-        return AsyncStreamedBody(response)
+        with _failures_of(request):
+            response = await client.send(_build(client, request), stream=True, follow_redirects=False)
+        return AsyncStreamedBody(request, response)
 
     async def aclose(self) -> None:
         """Close the pool, unless it was given to us."""
@@ -70,7 +71,8 @@ class AsyncTransport:
         if self._closed:
             raise RuntimeError("this client is closed")
         if self._client is None:
-            self._client = httpx.AsyncClient()
+            with self._opening:
+                self._client = self._client or httpx.AsyncClient()
         return self._client
 
 
@@ -99,28 +101,34 @@ def _plain(headers: httpx.Headers) -> dict[str, str]:
 
 
 @contextmanager
-def _failures_of(request: httpx.Request) -> Iterator[None]:
+def _failures_of(request: Request) -> Iterator[None]:
     """Turn the library's exceptions into ours. Their messages name the server, never a path or a query."""
     try:
         yield
+    except httpx.InvalidURL:
+        raise UnsafeURLError.because("the URL of a request", "it is no URL") from None
     except (httpx.ConnectTimeout, httpx.PoolTimeout) as failure:
         raise APITimeoutError(_unreachable(request, "no connection in time"), request_sent=False) from failure
-    except httpx.ConnectError as failure:
+    except (httpx.ConnectError, httpx.ProxyError, httpx.UnsupportedProtocol) as failure:
         raise APIConnectionError(_unreachable(request, str(failure)), request_sent=False) from failure
+    except UnicodeError:  # of the resolver
+        raise APIConnectionError(_unreachable(request, "no such host name"), request_sent=False) from None
     except httpx.TimeoutException as failure:
         raise APITimeoutError(f"{_origin(request)} did not answer {request.method} in time") from failure
+    except httpx.LocalProtocolError:  # it quotes the header it does not like, and that may be a key
+        raise APIConnectionError(f"the request to {_origin(request)} is malformed") from None
     except httpx.RequestError as failure:
         reason = str(failure) or type(failure).__name__
         raise APIConnectionError(f"the connection to {_origin(request)} broke: {reason}") from failure
 
 
-def _unreachable(request: httpx.Request, reason: str) -> str:
+def _unreachable(request: Request, reason: str) -> str:
     return (
         f"cannot reach {_origin(request)} ({reason}). Is the server running there? "
         "The address comes from base_url= or OPENHANDS_BASE_URL"
     )
 
 
-def _origin(request: httpx.Request) -> str:
-    parts = urlsplit(str(request.url))
+def _origin(request: Request) -> str:
+    parts = urlsplit(request.url)
     return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
