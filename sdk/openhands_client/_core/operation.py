@@ -108,16 +108,24 @@ def check_id(name: str, value: str) -> str:
         problem = "contains path characters"
     elif any(ord(character) < 32 or ord(character) == 127 for character in value):
         problem = "contains control characters"
+    elif not _is_text(value):
+        problem = "is broken text: half of a surrogate pair"
     if problem:
         raise InvalidArgumentError(f"{name} {problem}; nothing was sent")
     return value
 
 
 def to_json(body: JsonBody) -> bytes:
-    """Serialize a body; what is None is left out of models, and kept in plain mappings."""
-    if isinstance(body, pydantic.BaseModel):
-        return body.model_dump_json(exclude_none=True).encode()
-    return json.dumps(body).encode()
+    """Serialize a body; what is None is left out of models, and kept in plain mappings.
+
+    Raises InvalidArgumentError for what JSON cannot say: NaN, an object, half of a surrogate pair.
+    """
+    try:
+        if isinstance(body, pydantic.BaseModel):
+            return body.model_dump_json(exclude_none=True).encode()
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, TypeError) as problem:
+        raise InvalidArgumentError(f"this cannot be said in JSON text: {problem}; nothing was sent") from None
 
 
 def wire_time(moment: datetime) -> str:
@@ -137,16 +145,28 @@ def _query_items(query: Query) -> list[tuple[str, str]]:
         if value is None:
             continue
         values = value if isinstance(value, (list, tuple)) else (value,)
-        items.extend((name, _query_text(one)) for one in values)
+        items.extend((name, _query_text(name, one)) for one in values)
     return items
 
 
-def _query_text(value: Any) -> str:
+def _query_text(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
         return wire_time(value)
-    return str(value)
+    text = str(value)
+    if not _is_text(text):
+        raise InvalidArgumentError(f"{name} is broken text: half of a surrogate pair; nothing was sent")
+    return text
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be sent at all. Undecodable file names and terminal input come as lone surrogates."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _summary(error: pydantic.ValidationError) -> str:
