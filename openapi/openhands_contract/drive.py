@@ -2,11 +2,16 @@
 
 All phases run: the documents' examples, systematic coverage of each schema, fuzzing, and stateful sequences
 along the links. This is the only module that knows Schemathesis's engine.
+
+Hypothesis, which chooses the random requests, stops early and silently when the same choices lead to another
+outcome, as they do on a server whose state changes. So the numbers are checked afterwards, and what is missing
+is made up for with the next seeds.
 """
 
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,8 +24,11 @@ from schemathesis.engine.recorder import CheckFailureInfo, ScenarioRecorder
 
 from openhands_contract.documents import DocumentName, load
 from openhands_contract.opaque import only_values_from_the_server
-from openhands_contract.report import Failure, Operation, OperationResult, Report
+from openhands_contract.report import Failure, Operation, OperationResult, Report, Verdict
 
+_PHASES = ("examples", "coverage", "fuzzing", "stateful")
+# How often what ended early is begun again at most.
+_MOST_PASSES = 100
 _METHODS = ("get", "put", "post", "delete", "patch")
 _LONGEST_ANSWER = 300
 # How often a known id is used where any would do; the rest goes to ids that do not exist.
@@ -63,45 +71,139 @@ class Target:
 
 def drive(target: Target, settings: Settings) -> Report:
     """Run all phases and return what they found."""
-    document = _with_known_examples(load(target.document), target.known)
-    results = {
-        operation.label: OperationResult(operation) for operation in _operations(document, target.tags)
-    }
-    report = Report(target.document, target.url, settings.seed, settings.examples, list(results.values()))
-    schema: schemathesis.BaseSchema = schemathesis.openapi.from_dict(
-        document, config=_configuration(document, target, settings)
-    )
-    if target.tags:
-        schema = schema.include(tag=list(target.tags))
-    with only_values_from_the_server():
-        for event in from_schema(schema).execute():
-            _record(event, results, report)
-    report.errors += [
-        f"{result.operation.id} was never requested" for result in report.results if not result.requests
-    ]
-    return report
+    run = _Run(target, settings)
+    run.execute(_PHASES, settings.examples, settings.seed)
+    for next_seed in range(settings.seed + 1, settings.seed + _MOST_PASSES):
+        if not run.make_up(next_seed):
+            break
+    return run.finished()
 
 
-def _configuration(document: Mapping[str, Any], target: Target, settings: Settings) -> SchemathesisConfig:
-    return SchemathesisConfig.from_dict(
-        {
-            "seed": settings.seed,
-            "base-url": target.url,
-            "headers": dict(target.headers),
-            "workers": settings.workers,
-            "continue-on-failure": True,
-            "generation": {"max-examples": settings.examples, "database": "none"},
-            "phases": {"stateful": {"enabled": _has_links(document, target.tags)}},
-            # Slow generation on a busy machine says nothing about the server.
-            "suppress-health-check": ["all"],
-            "warnings": False,
-            "cache": {"enabled": False},
-            "dictionaries": {name: {"values": list(values)} for name, values in target.known.items()},
-            "parameters": {
-                f"path.{name}": {"dictionary": name, "probability": _KNOWN_ID_SHARE} for name in target.known
-            },
-        }
-    )
+class _Run:
+    """One run: the document as it is driven, and what was seen so far."""
+
+    def __init__(self, target: Target, settings: Settings) -> None:
+        self._target = target
+        self._settings = settings
+        self._document = _with_known_examples(load(target.document), target.known)
+        self._described = list(_operations(self._document, target.tags))
+        self._results = {operation.label: OperationResult(operation) for operation, _ in self._described}
+        self._errors: list[str] = []
+        self._fuzzed: Counter[str] = Counter()
+        self._sequences = 0
+
+    def execute(
+        self, phases: Collection[str], examples: int, seed: int, operations: Collection[str] = ()
+    ) -> None:
+        """Run some phases, for all operations of the run or for those with the given ids."""
+        schema: schemathesis.BaseSchema = schemathesis.openapi.from_dict(
+            self._document, config=self._configuration(phases, examples, seed)
+        )
+        ids = operations or [operation.id for operation, _ in self._described]
+        with only_values_from_the_server():
+            for event in from_schema(schema.include(operation_id=list(ids))).execute():
+                self._record(event)
+
+    def make_up(self, seed: int) -> bool:
+        """Run again what ended early. Return whether that is worth repeating."""
+        if self._errors or any(result.failures for result in self._results.values()):
+            return False
+        missing_sequences, thinly_fuzzed = self._missing_sequences(), self._thinly_fuzzed()
+        before = self._sequences + self._fuzzed.total()
+        if missing_sequences:
+            self.execute({"stateful"}, missing_sequences, seed)
+        if thinly_fuzzed:
+            ids = [operation.id for operation in thinly_fuzzed]
+            most = max(self._settings.examples - self._fuzzed[operation.label] for operation in thinly_fuzzed)
+            self.execute({"fuzzing"}, most, seed, ids)
+        return self._sequences + self._fuzzed.total() > before
+
+    def finished(self) -> Report:
+        """Everything that was found, and what was not tried as often as asked for."""
+        settings = self._settings
+        results = list(self._results.values())
+        report = Report(
+            self._target.document, self._target.url, settings.seed, settings.examples, results, self._errors
+        )
+        if report.verdict is Verdict.CONFORMS:
+            self._errors += [
+                f"{operation.id}: only {self._fuzzed[operation.label]} of {settings.examples} random requests made"
+                for operation in self._thinly_fuzzed()
+            ]
+            if self._missing_sequences():
+                self._errors.append(f"only {self._sequences} of {settings.examples} random sequences made")
+        return report
+
+    def _missing_sequences(self) -> int:
+        return max(0, self._settings.examples - self._sequences) if self._has_links() else 0
+
+    def _thinly_fuzzed(self) -> list[Operation]:
+        """Operations that could have been requested in more different ways."""
+        return [
+            operation
+            for operation, described in self._described
+            if _takes_input(self._document, operation, described)
+            and self._fuzzed[operation.label] < self._settings.examples
+        ]
+
+    def _has_links(self) -> bool:
+        return any(
+            "links" in response
+            for _, described in self._described
+            for response in described["responses"].values()
+        )
+
+    def _configuration(self, phases: Collection[str], examples: int, seed: int) -> SchemathesisConfig:
+        target = self._target
+        enabled: dict[str, dict[str, Any]] = {name: {"enabled": name in phases} for name in _PHASES}
+        enabled["stateful"]["enabled"] = "stateful" in phases and self._has_links()
+        # Known ids do better than ids picked from answers, whose changing choice ends fuzzing early.
+        enabled["fuzzing"]["extra-data-sources"] = {"responses": not target.known}
+        return SchemathesisConfig.from_dict(
+            {
+                "seed": seed,
+                "base-url": target.url,
+                "headers": dict(target.headers),
+                "workers": self._settings.workers,
+                "continue-on-failure": True,
+                "generation": {"max-examples": examples, "database": "none"},
+                "phases": enabled,
+                # Slow generation on a busy machine says nothing about the server.
+                "suppress-health-check": ["all"],
+                "warnings": False,
+                "cache": {"enabled": False},
+                "dictionaries": {name: {"values": list(values)} for name, values in target.known.items()},
+                "parameters": {
+                    f"path.{name}": {"dictionary": name, "probability": _KNOWN_ID_SHARE}
+                    for name in target.known
+                },
+            }
+        )
+
+    def _record(self, event: events.EngineEvent) -> None:
+        match event:
+            case events.ScenarioFinished():
+                self._record_scenario(event.recorder, event.phase.value)
+            case events.NonFatalError(label=label) if label in self._results and _is_unanswered(event.value):
+                failure = Failure("No answer", str(event.info), "", [])
+                self._results[label].add(failure, event.phase.value if event.phase else "probing")
+            case events.NonFatalError():
+                self._errors.append(f"{event.label}: {event.info}")
+            case events.FatalError():
+                self._errors.append(f"Schemathesis gave up: {event.exception!r}")
+            case _:
+                return
+
+    def _record_scenario(self, recorder: ScenarioRecorder, phase: str) -> None:
+        self._sequences += phase == "stateful"
+        for case_id, node in recorder.cases.items():
+            label = node.value.operation.label
+            result = self._results[label]
+            result.requests += 1
+            self._fuzzed[label] += phase == "fuzzing"
+            for check in recorder.checks.get(case_id, []):
+                if check.failure_info is not None:
+                    result.add(_failure(check.failure_info, recorder, case_id), phase)
 
 
 def _with_known_examples(document: dict[str, Any], known: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -123,58 +225,24 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
             yield from _nodes(part)
 
 
-def _operations(document: Mapping[str, Any], tags: Collection[str]) -> Iterator[Operation]:
-    for path, method, described in _described(document, tags):
-        yield Operation(described["operationId"], method.upper(), path)
-
-
-def _has_links(document: Mapping[str, Any], tags: Collection[str]) -> bool:
-    return any(
-        "links" in response
-        for _, _, described in _described(document, tags)
-        for response in described["responses"].values()
-    )
-
-
-def _described(
+def _operations(
     document: Mapping[str, Any], tags: Collection[str]
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
+) -> Iterator[tuple[Operation, dict[str, Any]]]:
     for path, item in document["paths"].items():
         for method in _METHODS:
             described = item.get(method)
             if described and (not tags or set(described["tags"]) & set(tags)):
-                yield path, method, described
+                yield Operation(described["operationId"], method.upper(), path), described
 
 
-def _record(event: events.EngineEvent, results: Mapping[str, OperationResult], report: Report) -> None:
-    match event:
-        case events.ScenarioFinished():
-            _record_scenario(event.recorder, event.phase.value, results)
-        case events.NonFatalError(label=label) if label in results and _is_unanswered(event.value):
-            failure = Failure("No answer", str(event.info), "", [])
-            results[label].add(failure, event.phase.value if event.phase else "probing")
-        case events.NonFatalError():
-            report.errors.append(f"{event.label}: {event.info}")
-        case events.FatalError():
-            report.errors.append(f"Schemathesis gave up: {event.exception!r}")
-        case _:
-            return
+def _takes_input(document: Mapping[str, Any], operation: Operation, described: Mapping[str, Any]) -> bool:
+    shared = document["paths"][operation.path].get("parameters")
+    return bool(shared or described.get("parameters") or "requestBody" in described)
 
 
 def _is_unanswered(error: Exception) -> bool:
     """Whether the server dropped the connection or let the request time out."""
     return isinstance(error, requests.RequestException)
-
-
-def _record_scenario(recorder: ScenarioRecorder, phase: str, results: Mapping[str, OperationResult]) -> None:
-    for case_id, node in recorder.cases.items():
-        result = results.get(node.value.operation.label)
-        if result is None:
-            continue
-        result.requests += 1
-        for check in recorder.checks.get(case_id, []):
-            if check.failure_info is not None:
-                result.add(_failure(check.failure_info, recorder, case_id), phase)
 
 
 def _failure(found: CheckFailureInfo, recorder: ScenarioRecorder, case_id: str) -> Failure:
