@@ -22,6 +22,7 @@ from openhands_client._core.commands import (
     Receive,
     Send,
     Sleep,
+    Transmit,
 )
 from openhands_client._core.session import Session
 
@@ -108,6 +109,8 @@ class AsyncDriver:
                 return socket
             case Receive(AsyncSocket() as socket, timeout):
                 return await socket.receive(timeout)
+            case Transmit(AsyncSocket() as socket, frame):
+                return await socket.send(frame)
             case Close(AsyncStreamedBody() | AsyncSocket() as resource):
                 opened.remove(resource)
                 return await resource.aclose()

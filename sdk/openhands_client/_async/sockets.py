@@ -14,6 +14,7 @@ from .compat import connect_websocket, receive
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
+    from websockets.exceptions import ConnectionClosed
 
 CLOSE_TIMEOUT = 1.0
 LARGEST_FRAME = 64 * 1024 * 1024
@@ -65,13 +66,24 @@ class AsyncSocket:
         except TimeoutError:
             return None
         except ConnectionClosed as closed:
-            raise (
-                SocketClosed(closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else SocketClosed(1006)
-            ) from None
+            raise _closed(closed) from None
         return frame if isinstance(frame, str) else frame.decode(errors="replace")
+
+    async def send(self, frame: str) -> None:
+        """Send a text frame. Raises SocketClosed."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            await self._connection.send(frame)
+        except ConnectionClosed as closed:
+            raise _closed(closed) from None
 
     async def aclose(self) -> None:
         await self._closing.aclose()
+
+
+def _closed(closed: ConnectionClosed) -> SocketClosed:
+    return SocketClosed(closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else SocketClosed(1006)
 
 
 def _origin(url: str) -> str:

@@ -126,6 +126,11 @@ class Receive(NamedTuple):
     timeout: float
 
 
+class Transmit(NamedTuple):
+    socket: Socket
+    frame: str
+
+
 class Close(NamedTuple):
     resource: Body | Socket
 
@@ -143,7 +148,7 @@ class Emit(NamedTuple):
     value: Any
 
 
-Command: TypeAlias = Send | Open | Read | Connect | Receive | Close | Sleep | Call | Emit
+Command: TypeAlias = Send | Open | Read | Connect | Receive | Transmit | Close | Sleep | Call | Emit
 Flow: TypeAlias = Generator[Command, Any, T]
 
 
@@ -175,6 +180,11 @@ def receive(socket: Socket, timeout: float) -> Flow[str | None]:
     """The next text frame, or None when there was none in ``timeout`` seconds. Fails with SocketClosed."""
     frame: str | None = yield Receive(socket, timeout)
     return frame
+
+
+def transmit(socket: Socket, frame: str) -> Flow[None]:
+    """Send a text frame. Fails with SocketClosed."""
+    yield Transmit(socket, frame)
 
 
 def close(resource: Body | Socket) -> Flow[None]:

@@ -4,7 +4,7 @@ V1: subscribe first, then read the log over REST, so that nothing falls between;
 dropped by id. When the socket says that the agent came to rest, the log is read once more: a status can
 overtake the events that led to it, and is handed out only after them.
 
-V0: the log is read again and again from the last id on.
+V0: the log is read from the last id on, whenever the socket says that there is something new.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from openhands_client.errors import (
 )
 
 from . import operations as ops
+from . import socketio
 from .auth import Endpoint
 from .commands import Flow, Socket, SocketClosed, SocketRefused, close, connect, emit, receive, sleep
 from .operation import check_id
@@ -199,7 +200,11 @@ class V1Stream:
 
 @dataclass
 class V0Stream:
-    """The events of a V0 conversation, by polling its log. ``after`` is the id of the last event known."""
+    """The events of a V0 conversation. ``after`` is the id of the last event known.
+
+    The socket only says that there is news; the log says what, in order and without gaps. Without the extra
+    ``[socketio]``, or where the server has no socket, the log is asked again and again instead.
+    """
 
     session: Session
     conversation_id: str
@@ -211,12 +216,15 @@ class V0Stream:
     def __post_init__(self) -> None:
         self._resting = Resting(V0_REST)
         self._next_id = 0 if self.after is None else self.after + 1
+        self._socket: Socket | None = None
+        self._listens = socketio.available()
+        self._failures = 0
+        if not self._listens:
+            logger.info("events are polled: the extra openhands-client[socketio] is not installed")
 
     def history(self) -> Flow[None]:
         """Emit what is stored, and end."""
-        more = True
-        while more:
-            more, _ = yield from self._page()
+        yield from self._read_log()
 
     def run(self) -> Flow[str]:
         """Emit events; return the state in which the agent came to rest. Raises APITimeoutError at the deadline."""
@@ -225,41 +233,79 @@ class V0Stream:
             self._resting.look(state or "unknown")
         quiet = 0
         while True:
-            more, news = yield from self._page()
-            if more:
-                continue
+            news = yield from self._read_log()
             if self.until == "rest" and self._resting.at_rest:
                 return self._resting.state or "unknown"
             if self.deadline.passed:
                 raise APITimeoutError("the agent did not come to rest in time")
+            if self._listens and self._socket is None:
+                yield from self._listen()
+                continue  # what happened before the socket opened stands in the log
             quiet = 0 if news else quiet + 1
-            if self.until == "rest" and quiet and quiet % V0_LOOK_EVERY == 0:
-                yield from self._look()
-            yield from sleep(self.deadline.cap(V0_POLL.delay(quiet)))
+            if self._socket is not None:
+                yield from self._wait_for_news(self._socket)
+            else:
+                yield from sleep(self.deadline.cap(V0_POLL.delay(quiet)))
+                if quiet and quiet % V0_LOOK_EVERY == 0:
+                    yield from self._look()
 
-    def _page(self) -> Flow[tuple[bool, bool]]:
-        """Emit one page; tell whether there are more, and whether there was anything new."""
-        page = yield from call(
-            self.session,
-            ops.SEARCH_CONVERSATION_EVENTS,
-            endpoint=self.endpoint,
-            path={"conversation_id": self.conversation_id},
-            query={"start_id": self._next_id, "limit": PAGE},
-        )
-        fresh = [event for event in page.events if event.id >= self._next_id]
-        for event in fresh:
-            self._next_id = event.id + 1
-            self._resting.feed(event)
-            yield from emit(event)
-        return page.has_more and bool(fresh), bool(fresh)
+    def _read_log(self) -> Flow[bool]:
+        """Emit what is new in the log; tell whether there was anything."""
+        first = self._next_id
+        while True:
+            page = yield from call(
+                self.session,
+                ops.SEARCH_CONVERSATION_EVENTS,
+                endpoint=self.endpoint,
+                path={"conversation_id": self.conversation_id},
+                query={"start_id": self._next_id, "limit": PAGE},
+            )
+            fresh = [event for event in page.events if event.id >= self._next_id]
+            for event in fresh:
+                self._next_id = event.id + 1
+                self._resting.feed(event)
+                yield from emit(event)
+            if not (page.has_more and fresh):
+                return self._next_id > first
 
-    def _look(self) -> Flow[None]:
-        """A conversation whose agent loop is gone will say nothing more."""
-        info = yield from call(
-            self.session, ops.GET_CONVERSATION, path={"conversation_id": self.conversation_id}
-        )
-        if info.status in ("STOPPED", "ERROR", "ARCHIVED"):
-            self._resting.enter("error" if info.status == "ERROR" else "stopped")
+    def _listen(self) -> Flow[None]:
+        """Open the socket, unless the conversation is stopped: that would start it."""
+        if not (yield from self._look()):
+            self._listens = self.until == "forever"
+            yield from sleep(self.deadline.cap(V0_POLL.longest))
+            return
+        try:
+            self._socket = yield from socketio.listen(
+                self.endpoint, self.conversation_id, self._next_id - 1, HANDSHAKE_TIMEOUT, self.deadline
+            )
+            self._failures = 0
+        except (SocketClosed, SocketRefused, APIConnectionError, socketio.Refused) as failure:
+            self._failures += 1
+            self._listens = self._failures <= RECONNECTS and not isinstance(failure, socketio.Refused)
+            logger.info("no event socket for conversation %s: %s", self.conversation_id, failure)
+            yield from sleep(self.deadline.cap(RECONNECT.delay(self._failures - 1)))
+
+    def _wait_for_news(self, socket: Socket) -> Flow[None]:
+        """Return when the log is worth reading: after a new event, a long silence, or the end of the socket."""
+        try:
+            while True:
+                event = yield from socketio.next_event(socket, self.deadline.cap(SILENCE))
+                if event is None or event.get("id", -1) >= self._next_id:
+                    return
+        except (SocketClosed, socketio.Refused) as end:
+            logger.info("the event socket of conversation %s closed: %s", self.conversation_id, end)
+            yield from close(socket)
+            self._socket = None
+
+    def _look(self) -> Flow[bool]:
+        """Whether the agent loop runs; one that does not will say nothing more."""
+        path = {"conversation_id": self.conversation_id}
+        info = yield from call(self.session, ops.GET_CONVERSATION, path=path)
+        if info.status not in ("STOPPED", "ERROR", "ARCHIVED"):
+            return True
+        yield from self._read_log()
+        self._resting.enter("error" if info.status == "ERROR" else "stopped")
+        return False
 
 
 def v0_agent_state(session: Session, conversation_id: str, endpoint: Endpoint) -> Flow[str | None]:

@@ -23,6 +23,7 @@ from openhands_client._core.commands import (
     Receive,
     Send,
     Sleep,
+    Transmit,
 )
 from openhands_client._core.session import Session
 
@@ -107,6 +108,8 @@ class Driver:
                 return socket
             case Receive(Socket() as socket, timeout):
                 return socket.receive(timeout)
+            case Transmit(Socket() as socket, frame):
+                return socket.send(frame)
             case Close(StreamedBody() | Socket() as resource):
                 opened.remove(resource)
                 return resource.close()

@@ -14,6 +14,7 @@ from openhands_client.errors import APIConnectionError, APITimeoutError, UnsafeU
 from .compat import connect_websocket, receive
 
 if TYPE_CHECKING:
+    from websockets.exceptions import ConnectionClosed
     from websockets.sync.client import ClientConnection
 
 CLOSE_TIMEOUT = 1.0
@@ -66,13 +67,24 @@ class Socket:
         except TimeoutError:
             return None
         except ConnectionClosed as closed:
-            raise (
-                SocketClosed(closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else SocketClosed(1006)
-            ) from None
+            raise _closed(closed) from None
         return frame if isinstance(frame, str) else frame.decode(errors="replace")
+
+    def send(self, frame: str) -> None:
+        """Send a text frame. Raises SocketClosed."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            self._connection.send(frame)
+        except ConnectionClosed as closed:
+            raise _closed(closed) from None
 
     def close(self) -> None:
         self._closing.close()
+
+
+def _closed(closed: ConnectionClosed) -> SocketClosed:
+    return SocketClosed(closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else SocketClosed(1006)
 
 
 def _origin(url: str) -> str:
