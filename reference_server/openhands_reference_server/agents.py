@@ -15,7 +15,7 @@ from itertools import islice
 from openhands_reference_server.core import Core
 from openhands_reference_server.domain import v0, v1
 from openhands_reference_server.domain.conversations import Conversation
-from openhands_reference_server.domain.script import Act, Fail, Script
+from openhands_reference_server.domain.script import Act, Fail, Run, Script
 from openhands_reference_server.domain.v0 import V0Conversation
 from openhands_reference_server.domain.v1 import V1Conversation
 from openhands_reference_server.scheduler import Step
@@ -25,11 +25,29 @@ _logger = logging.getLogger(__name__)
 
 @dataclass
 class _Run:
-    """Where one agent is in its script."""
+    """Where one agent is in its script.
+
+    Attributes:
+        turn: the number of the turn.
+        acts: what the script still has for it.
+        seconds: how long the act takes that was announced last.
+        step: the next thing to happen, if it is scheduled.
+    """
 
     turn: int
     acts: Iterator[tuple[float, Act]]
+    seconds: float = 0.0
     step: Step | None = None
+
+    def next_act(self) -> tuple[float, Act | None]:
+        """The next act and the seconds before it; None when the script has no more."""
+        try:
+            delay, act = next(self.acts, (0.0, None))
+        except Exception as error:
+            _logger.exception("the script failed")
+            delay, act = 0.0, Fail(code="ScriptError", detail=str(error) or type(error).__name__)
+        self.seconds = act.seconds if isinstance(act, Run) else 0.0
+        return delay, act
 
 
 class Agents:
@@ -63,9 +81,10 @@ class Agents:
         """The present run; a new one goes to where the conversation stands in its turn."""
         run, turn = self._runs.get(conversation.id), conversation.turn
         if run is None or run.turn != turn.number:
-            done = turn.acts + (turn.pending is not None)
-            acts = islice(self._acts(turn.text, turn.number), done, None)
+            acts = islice(self._acts(turn.text, turn.number), turn.acts, None)
             run = self._runs[conversation.id] = _Run(turn.number, acts)
+            if turn.pending is not None:
+                run.next_act()  # it is the one that was announced
         return run
 
     def _acts(self, text: str, number: int) -> Iterator[tuple[float, Act]]:
@@ -73,19 +92,8 @@ class Agents:
         yield from self._script.turn(text, number)
 
     def _schedule(self, conversation: Conversation, run: _Run) -> Step:
-        pending = conversation.turn.pending
-        if pending is not None:
-            delay, act = float(pending["seconds"]), None
-        else:
-            delay, act = self._next_act(run)
+        delay, act = run.next_act() if conversation.turn.pending is None else (run.seconds, None)
         return self._core.scheduler.after(delay, partial(self._step, conversation.id, run, act))
-
-    def _next_act(self, run: _Run) -> tuple[float, Act | None]:
-        try:
-            return next(run.acts, (0.0, None))
-        except Exception as error:
-            _logger.exception("the script failed")
-            return 0.0, Fail(code="ScriptError", detail=str(error) or type(error).__name__)
 
     def _step(self, conversation_id: str, run: _Run, act: Act | None) -> None:
         with self._core.lock:

@@ -25,6 +25,7 @@ from openhands_reference_server.domain.errors import (
     ParentNotFound,
     SandboxNotFound,
     SandboxPaused,
+    ServerClosing,
 )
 from openhands_reference_server.domain.event_log import EventFilter
 from openhands_reference_server.domain.identifiers import canonical
@@ -597,7 +598,11 @@ class World:
             v1.send_message(changes, items, role=role, run=run)
 
     def run_agent(self, conversation_id: str, still_there: StillThere = lambda: True) -> None:
-        """Let the agent go on, and wait until it rests."""
+        """Let the agent go on, and wait until it rests.
+
+        Raises:
+            ServerClosing: the server ends before the run does.
+        """
         with self.core.lock:
             conversation = self.core.v1(conversation_id)
             self._publish_full_state(conversation.id)
@@ -615,7 +620,11 @@ class World:
     def confirm(
         self, conversation_id: str, *, accept: bool, reason: str, still_there: StillThere = lambda: True
     ) -> None:
-        """Answer the agent's question; when accepted, wait until the agent rests again."""
+        """Answer the agent's question; when accepted, wait until the agent rests again.
+
+        Raises:
+            ServerClosing: the server ends before the run does.
+        """
         with self.core.lock:
             conversation = self.core.v1(conversation_id)
             asked = conversation.execution_status == v1.WAITING
@@ -676,17 +685,20 @@ class World:
 
     def _wait_for_rest(self, conversation_id: str, still_there: StillThere) -> None:
         """Wait, letting go of the lock, until the agent has no next step; then show the state."""
-        while (conversation := self._busy(conversation_id)) is not None and still_there():
+        while self._is_busy(conversation_id) and still_there():
+            if self.core.closed:
+                raise ServerClosing
             self.core.changed.wait(_PATIENCE)
-        rested = self.core.conversations.get(conversation_id)
-        if conversation is None and isinstance(rested, V1Conversation):
+        if isinstance(self.core.conversations.get(conversation_id), V1Conversation):
             self._publish_full_state(conversation_id)
 
-    def _busy(self, conversation_id: str) -> V1Conversation | None:
+    def _is_busy(self, conversation_id: str) -> bool:
         conversation = self.core.conversations.get(conversation_id)
-        if not isinstance(conversation, V1Conversation) or not conversation.working or self.core.closed:
-            return None
-        return conversation if self._view(conversation).reachable else None
+        return (
+            isinstance(conversation, V1Conversation)
+            and conversation.working
+            and self._view(conversation).reachable
+        )
 
 
 def _within(at: str, since: str | None, until: str | None) -> bool:

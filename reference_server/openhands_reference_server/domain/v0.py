@@ -306,12 +306,7 @@ def perform(changes: Writing, act: Act) -> None:
         case Run():
             action = _emit(changes, wire.run(act, calls, created))
             done = wire.ran(wire.AGENT, act.command, act.output, act.exit_code, action["id"])
-            pending = {
-                "observation": done,
-                "cause": action["id"],
-                "seconds": act.seconds,
-                "confirm": act.confirm,
-            }
+            pending = {"observation": done, "cause": action["id"], "confirm": act.confirm}
             changes.record("turn", turn=state.turn.announced(pending).to_json())
             if act.confirm:
                 _set_agent_state(changes, _AWAITING_CONFIRMATION)

@@ -254,7 +254,6 @@ def _announce(changes: Writing, act: Run) -> None:
         "tool_call_id": call_id,
         "action_id": event_id,
         "observation": wire.terminal_observation(act, call_id, event_id),
-        "seconds": act.seconds,
     }
     action = wire.terminal_action(act, call_id)
     _emit(changes, action, event_id=event_id, turn=changes.state.turn.announced(pending))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -64,9 +65,16 @@ def _filter(query: Any, *, include_sub_conversations: bool) -> AppConversationFi
 
 
 def _json_array(views: Views, stages: Iterable[StartTask]) -> Iterator[bytes]:
-    """One chunk per element, as the real server sends it."""
-    opening = "[\n"
+    """One chunk per element, as the real server sends it.
+
+    Raises:
+        BrokenPipeError: the task has not ended, but the server does. Both HTTP servers then drop the
+            connection, so the client knows that it has not seen everything.
+    """
+    opening, ended = "[\n", False
     for task in stages:
         yield (opening + dumps(views.start_task(task))).encode()
-        opening = ",\n"
+        opening, ended = ",\n", task.ended
+    if not ended:
+        raise BrokenPipeError(errno.EPIPE, "the stream ends before its task")
     yield b"]"

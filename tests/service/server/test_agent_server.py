@@ -81,9 +81,9 @@ def test_odd_content_is_refused(api: Api, content: object) -> None:
 
 def test_run_answers_when_the_run_has_ended() -> None:
     with serving(script=script(Run("sleep", seconds=0.05), Finish())) as api:
-        one = api.start_v1("go")
-        assert one.status == "running"
-        one.rest()
+        one = api.start_v1()
+        one.say("go", run=False)
+        assert story(one.rest())[-2:] == ["finished", "stats"]
         assert one.status == "finished"
         assert one.ok("POST", "/run") == {"success": True}, "nothing to do is no error"
 

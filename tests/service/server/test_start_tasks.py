@@ -208,3 +208,19 @@ def test_who_hangs_up_on_a_stream_leaves_no_thread_waiting() -> None:
             assert next(answer.iter_raw()).startswith(b"[\n{")
         topics = api.server.world.core.broadcast
         eventually(lambda: not topics._topics and api.app.get("/alive"))
+
+
+def test_a_stream_cut_short_by_the_server_does_not_look_complete() -> None:
+    with serving(script=AgentScript(stage_delays={"READY": math.inf})) as api:
+        received: list[bytes] = []
+
+        def read_on() -> None:
+            with api.app.stream("POST", f"{START}/stream-start", json={}) as answer:
+                for chunk in answer.iter_raw():
+                    received.append(chunk)
+                    if b"STARTING_CONVERSATION" in chunk:
+                        api.server.stop()
+
+        with pytest.raises(httpx.RemoteProtocolError):
+            read_on()
+        assert not received[-1].endswith(b"]")
