@@ -13,7 +13,7 @@ from openhands_client import Conversation, OpenHands, OpenHandsError
 try:
     import click
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 except ImportError:
     sys.exit("openhands-client needs its extra: pip install 'openhands-client[cli]'")
 
@@ -99,7 +99,7 @@ def list_(client: OpenHands, limit: int, repository: str | None, raw: bool) -> N
         for conversation in found:
             click.echo(json.dumps(public(conversation)))
         return
-    table = Table("id", "generation", "status", "agent", "title", box=None)
+    table = Table(Column("id", min_width=32), "generation", "status", "agent", "title", box=None)
     for one in found:
         table.add_row(one.id, one.version, one.status, one.agent_state or "", one.title or "")
     out.print(table if table.row_count else "There are no conversations.")
