@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -204,9 +204,7 @@ def _serve_on_gunicorn(settings: _Settings, listeners: list[socket.socket]) -> N
 
 
 def _serve_on_werkzeug(settings: _Settings, listeners: list[socket.socket]) -> None:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    wait_for_signal = _signal_waiter()
     front = settings.open_front()
     servers = [
         BackgroundServer("app-server", listeners[0], front.app_server),
@@ -215,9 +213,29 @@ def _serve_on_werkzeug(settings: _Settings, listeners: list[socket.socket]) -> N
     for server in servers:
         server.start()
     settings.announce()
-    stop.wait()
+    wait_for_signal()
     for server in servers:
         server.stop_accepting()
     front.close()
     for server in servers:
         server.stop()
+
+
+def _signal_waiter() -> Callable[[], None]:
+    """From now on SIGTERM and SIGINT end the wait that is returned, whichever thread they interrupt.
+
+    An Event set by a signal handler would not do: handlers run on the main thread, and nothing wakes
+    that one up when the system lets the signal interrupt another.
+    """
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    signal.set_wakeup_fd(writing.fileno())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+
+    def wait() -> None:
+        with reading, writing:
+            reading.recv(1)
+            signal.set_wakeup_fd(-1)
+
+    return wait

@@ -8,9 +8,12 @@ hold ports and lock), and open WebSockets must be told to end before the worker 
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any, cast
 
@@ -23,10 +26,26 @@ from openhands_reference_server.front import Front
 _THREADS = 2000
 _CONNECTIONS = 4000
 _GRACE_SECONDS = 5
+_LAST_WORDS_SECONDS = 0.3
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+def _leave_signals_to_others() -> set[int]:
+    """Let the present thread, and those it starts, not be the one that a signal interrupts."""
+    return signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
 
 
 class Worker(ThreadWorker):
-    """A worker that ends its world before it waits for its connections."""
+    """A worker that ends its world before it waits for its connections, and waits for answers only."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._answering = 0
+        self._answered = threading.Condition()
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """Threads that leave signals to the main one, which would not wake up for them otherwise."""
+        return ThreadPoolExecutor(self.cfg.threads, initializer=_leave_signals_to_others)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: let everybody go. In a thread, because this is a signal handler."""
@@ -37,12 +56,29 @@ class Worker(ThreadWorker):
         """SIGINT, SIGQUIT: the same."""
         self.handle_exit(sig, frame)
 
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Serve one request, and know that it is being served."""
+        with self._answered:
+            self._answering += 1
+        try:
+            return super().handle_request(req, conn)
+        finally:
+            with self._answered:
+                self._answering -= 1
+                self._answered.notify_all()
+
     def run(self) -> None:
-        """Serve until told to stop; what answers still have to be written are written."""
-        # Idle keep-alive connections are not waited for; handlers still at work are, at exit.
+        """Serve until told to stop; then see the answers out that are being written, and nothing else.
+
+        Connections without a request, and threads that wait on them, would keep a regular exit waiting.
+        """
         self.cfg.set("graceful_timeout", 0)
         super().run()
         _front_of(self).close()
+        with self._answered:
+            self._answered.wait_for(lambda: self._answering == 0, _LAST_WORDS_SECONDS)
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def _front_of(worker: Worker) -> Front:
@@ -90,7 +126,11 @@ class GunicornServer(BaseApplication):
 
     def load(self) -> Callable[..., Any]:
         """In the worker: open the world."""
-        self.front = self._open_front()
+        mask = _leave_signals_to_others()
+        try:
+            self.front = self._open_front()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return self.front.wsgi
 
     def _die_with_the_arbiter(self) -> None:
@@ -99,6 +139,7 @@ class GunicornServer(BaseApplication):
         os.close(writing)
 
         def watch() -> None:
+            _leave_signals_to_others()
             os.read(reading, 1)
             os._exit(1)
 
