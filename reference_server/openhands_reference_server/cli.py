@@ -18,6 +18,7 @@ import click
 from openhands_reference_server.front import Front, open_store
 from openhands_reference_server.http.access import Access, OpenAccess, SessionKeyAccess
 from openhands_reference_server.http.addresses import AgentAddress, bracketed
+from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
 from openhands_reference_server.storage import StorageError
 from openhands_reference_server.storage.lock import DirectoryLock
@@ -39,6 +40,7 @@ class _Settings:
     data_dir: Path | None
     lock: DirectoryLock | None
     session_api_key: str | None
+    v0_options: V0Options
 
     def url(self, port: int) -> str:
         return f"http://{bracketed(self.host)}:{port}"
@@ -48,7 +50,8 @@ class _Settings:
             OpenAccess() if self.session_api_key is None else SessionKeyAccess(self.session_api_key)
         )
         store = open_store(self.data_dir, self.lock)
-        return Front(store, AgentAddress(self.host, self.agent_port), access=access)
+        address = AgentAddress(self.host, self.agent_port)
+        return Front(store, address, access=access, v0_options=self.v0_options)
 
     def announce(self) -> None:
         """Say that the server answers, and where."""
@@ -103,6 +106,21 @@ def main() -> None:
     metavar="KEY",
     help="The key for --auth session-key. Better in the environment, as SESSION_API_KEY: others see arguments.",
 )
+@click.option(
+    "--close-delay",
+    default=DEFAULT_CLOSE_DELAY,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long after its last Socket.IO client left an idle V0 conversation is stopped.",
+)
+@click.option(
+    "--max-concurrent-conversations",
+    default=DEFAULT_MAX_CONCURRENT,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many V0 conversations may run; one more stops the least recently used.",
+)
 @click.option("--workers", default=1, type=int, help="1; the state lives in one process.")
 @click.option(
     "--backend",
@@ -122,6 +140,8 @@ def serve(
     memory: bool,
     auth: str | None,
     session_api_key: str | None,
+    close_delay: float,
+    max_concurrent_conversations: int,
     workers: int,
     backend: str,
     i_know_this_is_open: bool,
@@ -149,6 +169,7 @@ def serve(
         data_dir=data_dir,
         lock=_lock(data_dir),
         session_api_key=key,
+        v0_options=V0Options(close_delay, max_concurrent_conversations),
     )
     if backend == "gunicorn" or (backend == "auto" and _has_gunicorn()):
         _serve_on_gunicorn(settings, listeners)

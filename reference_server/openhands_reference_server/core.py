@@ -242,7 +242,7 @@ class Core:
         self.changed.notify_all()
 
     def publish(self, conversation_id: str, event: Event) -> None:
-        """Show an event to those who listen, without storing it."""
+        """Show an event (V0: a record) to those who listen, without storing it."""
         self.broadcast.publish(conversation_topic(conversation_id), event)
 
     def _commit_conversation(self, changes: Changes[Any]) -> None:
@@ -261,7 +261,9 @@ class Core:
         if not state.working:
             self.conversations.save_snapshot(state.id)
         for record in changes.records:
-            if record["record"] == "event":
+            if isinstance(state, V0Conversation):
+                self.publish(state.id, record)  # V0 clients hear about more than events
+            elif record["record"] == "event":
                 self.publish(state.id, record["event"])
         self.attend(state.id)
         self.changed.notify_all()

@@ -14,6 +14,7 @@ from openhands_reference_server.domain.script import Script
 from openhands_reference_server.front import Front, open_store
 from openhands_reference_server.http.access import OpenAccess, SessionKeyAccess
 from openhands_reference_server.http.addresses import AgentAddress
+from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
 from openhands_reference_server.scheduler import Clock
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
 from openhands_reference_server.world import World
@@ -29,6 +30,9 @@ class ReferenceServer:
         data_dir: keep everything in this directory; in memory by default.
         session_api_key: the key the app server wants; none by default.
         clock: the time of everything that happens later; a `ManualClock` stands still until turned.
+        close_delay: seconds after its last Socket.IO client left until an idle V0 conversation is stopped.
+        max_concurrent_conversations: how many V0 conversations may run at once; one more stops the least
+            recently used. In tests that share a server, give it room.
     """
 
     def __init__(
@@ -38,11 +42,14 @@ class ReferenceServer:
         data_dir: str | Path | None = None,
         session_api_key: str | None = None,
         clock: Clock | None = None,
+        close_delay: float = DEFAULT_CLOSE_DELAY,
+        max_concurrent_conversations: int = DEFAULT_MAX_CONCURRENT,
     ) -> None:
         self._script = script
         self._data_dir = data_dir
         self._access = OpenAccess() if session_api_key is None else SessionKeyAccess(session_api_key)
         self._clock = clock
+        self._v0_options = V0Options(close_delay, max_concurrent_conversations)
         self._front: Front | None = None
         self._servers: tuple[BackgroundServer, ...] = ()
 
@@ -75,6 +82,7 @@ class ReferenceServer:
             access=self._access,
             script=self._script,
             clock=self._clock,
+            v0_options=self._v0_options,
         )
         self._servers = (
             BackgroundServer("app-server", listeners[0], front.app_server),

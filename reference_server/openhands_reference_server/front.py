@@ -11,6 +11,7 @@ from openhands_reference_server.http.access import Access
 from openhands_reference_server.http.addresses import AgentAddress
 from openhands_reference_server.http.agent_server import create_agent_server
 from openhands_reference_server.http.app_server import create_app_server
+from openhands_reference_server.live import V0Options
 from openhands_reference_server.scheduler import Clock
 from openhands_reference_server.storage import Store
 from openhands_reference_server.storage.directory import DirectoryStore
@@ -37,6 +38,7 @@ class Front:
         access: who may call the app server.
         script: what starts and agents do.
         clock: the time of everything that happens later.
+        v0_options: how V0 conversations are treated.
     """
 
     def __init__(
@@ -47,8 +49,9 @@ class Front:
         access: Access | None = None,
         script: Script | None = None,
         clock: Clock | None = None,
+        v0_options: V0Options | None = None,
     ) -> None:
-        self.world = World(store, script=script, clock=clock)
+        self.world = World(store, script=script, clock=clock, v0_options=v0_options)
         self.app_server = create_app_server(self.world, agent_address, access)
         self.agent_server = create_agent_server(self.world)
         self._agent_port = str(agent_address.port)

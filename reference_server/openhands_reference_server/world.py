@@ -37,6 +37,7 @@ from openhands_reference_server.domain.times import parse, zoned, zoneless
 from openhands_reference_server.domain.v0 import V0Conversation
 from openhands_reference_server.domain.v1 import V1Conversation
 from openhands_reference_server.keys import SessionKeys
+from openhands_reference_server.live import Live, Room, V0Options
 from openhands_reference_server.scheduler import Clock, SystemClock
 from openhands_reference_server.starting import Starts
 from openhands_reference_server.storage import Store
@@ -104,6 +105,10 @@ class World:
         script: what starts and agents do.
         clock: time for everything that happens later.
         broadcast: brings events to those who listen.
+        v0_options: how V0 conversations are treated.
+
+    Attributes:
+        live: those who follow V0 conversations.
     """
 
     def __init__(
@@ -113,6 +118,7 @@ class World:
         script: Script | None = None,
         clock: Clock | None = None,
         broadcast: Broadcast | None = None,
+        v0_options: V0Options | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
         self.core = Core(store, self.clock, broadcast)
@@ -120,6 +126,9 @@ class World:
         script = script or AgentScript()
         Agents(self.core, script)
         self._starts = Starts(self.core, script)
+        v0_options = v0_options or V0Options()
+        self._room = Room(self.core, v0_options.max_concurrent_conversations)
+        self.live = Live(self.core, self.start, close_delay=v0_options.close_delay)
         self._started_at = self.clock.seconds()
         self.core.load()
         self._recover()
@@ -244,7 +253,7 @@ class World:
             elif not before.has_loop:
                 with self.core.changing_v0(before) as changes:
                     v0.start(changes)
-                self._starts.begin_v0(changes.state)
+                self._begin_v0(changes.state)
             return before
 
     def stop(self, conversation_id: str) -> bool:
@@ -296,8 +305,12 @@ class World:
         with self.core.lock:
             with self.core.changing_v0(None) as changes:
                 v0.create(changes, {**details, "id": self.core.new_conversation_id()})
-            self._starts.begin_v0(changes.state)
+            self._begin_v0(changes.state)
             return changes.state
+
+    def _begin_v0(self, conversation: V0Conversation) -> None:
+        self._room.make_for(conversation.id)
+        self._starts.begin_v0(conversation)
 
     def send_v0_message(self, conversation_id: str, text: str) -> None:
         """A message of the user.

@@ -32,7 +32,7 @@ def assert_conforms(report: Report) -> None:
 
 def test_the_app_server_conforms(settings: Settings) -> None:
     # Both generations in one run: links lead from one to the other.
-    with ReferenceServer() as server:
+    with ReferenceServer(max_concurrent_conversations=100_000) as server:
         assert_conforms(drive(Target("app-server", server.url), settings))
 
 

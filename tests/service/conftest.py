@@ -11,5 +11,5 @@ from openhands_reference_server import ReferenceServer
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[ReferenceServer]:
-    with ReferenceServer() as running:
+    with ReferenceServer(max_concurrent_conversations=10_000) as running:  # many tests share it
         yield running

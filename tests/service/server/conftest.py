@@ -201,6 +201,7 @@ def _word(event: dict[str, Any]) -> str:
 @contextmanager
 def serving(**options: Any) -> Iterator[Api]:
     """A server of one's own."""
+    options.setdefault("max_concurrent_conversations", 1000)
     with ReferenceServer(**options) as server, httpx.Client(base_url=server.url, timeout=10) as app:
         yield Api(server, app)
 
