@@ -14,14 +14,22 @@ from .commands import Flow, sleep
 if TYPE_CHECKING:
     from .operation import Repeat
     from .retry import RetryPolicy
+    from .timing import Deadline
 
 T = TypeVar("T")
 
 
-def play(policy: RetryPolicy, repeat: Repeat, attempt: Callable[[], Flow[T]]) -> Flow[T]:
-    """Try until it works, may not be repeated, or the tries are used up; then the last failure is raised."""
+def play(
+    policy: RetryPolicy, repeat: Repeat, attempt: Callable[[], Flow[T]], deadline: Deadline | None
+) -> Flow[T]:
+    """Try until it works, may not be repeated, or the tries or the time are used up; then raise the last failure."""
+
+    def used_up(state: tenacity.RetryCallState) -> bool:
+        out_of_time = deadline is not None and not deadline.leaves(state.upcoming_sleep)
+        return out_of_time or state.attempt_number > policy.max_retries
+
     controller = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(policy.max_retries + 1),
+        stop=used_up,
         retry=tenacity.retry_if_exception(lambda failure: policy.may_repeat(repeat, failure)),
         wait=_Wait(policy),
         reraise=True,

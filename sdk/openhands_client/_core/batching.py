@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from .commands import Flow
-from .operation import Operation
+from .operation import Operation, check_id
 from .pipeline import call
 from .session import Session
 
@@ -16,11 +16,23 @@ BATCH = 50
 
 
 def batch_get(
-    session: Session, operation: Operation[list[T | None]], parameter: str, ids: Sequence[str]
+    session: Session,
+    operation: Operation[list[T | None]],
+    parameter: str,
+    ids: Sequence[str],
+    path: Mapping[str, str] | None = None,
 ) -> Flow[list[T | None]]:
     """One item per id, in the order of the ids; None where there is no such item."""
     items: list[T | None] = []
     for start in range(0, len(ids), BATCH):
         piece = list(ids[start : start + BATCH])
-        items += yield from call(session, operation, query={parameter: piece})
+        items += yield from call(session, operation, path=path, query={parameter: piece})
     return items
+
+
+def get_one(
+    session: Session, operation: Operation[list[T | None]], parameter: str, id_: str
+) -> Flow[T | None]:
+    """The item with this id. Where there is none, servers say so with a None, or with an empty list."""
+    items = yield from call(session, operation, query={parameter: [check_id(parameter, id_)]})
+    return items[0] if items else None

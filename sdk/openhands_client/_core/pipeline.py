@@ -14,6 +14,7 @@ from .auth import Endpoint, origin_of
 from .commands import Body, FilePart, Flow, Request, Response, close, open_body, read, send
 from .operation import JsonBody, Operation, Query
 from .session import Session
+from .timing import Deadline
 
 T = TypeVar("T")
 Answer = TypeVar("Answer", Response, Body)
@@ -39,9 +40,19 @@ def call(
     request = operation.request(endpoint.base_url, path, query, body, timeout or session.timeout)
     request.files = files
     response = yield from session.retry.run(
-        operation.repeat, lambda: exchange(endpoint, request, str(operation))
+        operation.repeat,
+        lambda: exchange(endpoint, limited(request, session.deadline), str(operation)),
+        session.deadline,
     )
     return operation.decode(response)
+
+
+def limited(request: Request, deadline: Deadline | None) -> Request:
+    """The same request, which nobody waits for beyond the deadline."""
+    if deadline is None:
+        return request
+    silence = None if request.silence is None else deadline.timeout(request.silence)
+    return replace(request, timeout=deadline.timeout(request.timeout), silence=silence)
 
 
 def exchange(endpoint: Endpoint, request: Request, asked: str) -> Flow[Response]:

@@ -10,6 +10,7 @@ from openhands_client.errors import APIConnectionError, APIStatusError, RateLimi
 
 from .commands import Flow
 from .operation import Repeat
+from .timing import Deadline
 
 T = TypeVar("T")
 
@@ -39,8 +40,10 @@ class RetryPolicy:
             return repeat is Repeat.SAFE and (failure.status_code == 408 or failure.status_code >= 500)
         return False
 
-    def run(self, repeat: Repeat, attempt: Callable[[], Flow[T]]) -> Flow[T]:
-        """Play ``attempt`` until it succeeds, may not be repeated, or the tries are used up."""
+    def run(
+        self, repeat: Repeat, attempt: Callable[[], Flow[T]], deadline: Deadline | None = None
+    ) -> Flow[T]:
+        """Play ``attempt`` until it succeeds, may not be repeated, or the tries or the time are used up."""
         from .attempts import play  # with tenacity, at the first request: imports should stay cheap
 
-        return (yield from play(self, repeat, attempt))
+        return (yield from play(self, repeat, attempt, deadline))

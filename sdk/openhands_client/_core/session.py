@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from .auth import Endpoint
 from .retry import RetryPolicy
+from .timing import Deadline
 
 Generation: TypeAlias = Literal["v0", "v1"]
 
@@ -31,7 +32,10 @@ class Offers:
 
 @dataclass
 class Session:
-    """``timeout`` is the longest silence of a server in seconds; None waits for ever."""
+    """``timeout`` is the longest silence of a server in seconds; None waits for ever.
+
+    No request is waited for, and none is repeated, beyond the ``deadline``.
+    """
 
     endpoint: Endpoint
     timeout: float | None
@@ -39,3 +43,8 @@ class Session:
     api: Literal["auto", "v1", "v0"] = "auto"
     offers: Offers = field(default_factory=Offers)
     clock: Callable[[], float] = time.monotonic
+    deadline: Deadline | None = None
+
+    def within(self, deadline: Deadline) -> Session:
+        """The same session, for as long as the deadline allows."""
+        return replace(self, deadline=deadline)

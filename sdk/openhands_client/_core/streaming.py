@@ -29,6 +29,7 @@ from openhands_client.errors import (
 from . import operations as ops
 from . import socketio
 from .auth import Endpoint
+from .batching import get_one
 from .commands import Flow, Socket, SocketClosed, SocketRefused, close, connect, emit, receive, sleep
 from .operation import check_id
 from .pipeline import call
@@ -175,9 +176,10 @@ class V1Stream:
 
     def _ask_for_the_sandbox(self, failure: Exception) -> Flow[None]:
         """It may be gone, or back at another place with another key."""
-        query = {"ids": [self.conversation_id]}
         try:
-            (found,) = yield from call(self.session, ops.BATCH_GET_APP_CONVERSATIONS, query=query)
+            found = yield from get_one(
+                self.session, ops.BATCH_GET_APP_CONVERSATIONS, "ids", self.conversation_id
+            )
         except (APIConnectionError, ServerError) as unreachable:
             logger.info("the app server cannot tell why: %s", unreachable)
             return

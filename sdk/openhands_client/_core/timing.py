@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+SHORTEST_TIMEOUT = 0.05  # seconds; a request right before the deadline still gets a chance
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -40,6 +42,13 @@ class Deadline:
         """So many seconds, but none beyond the deadline."""
         return seconds if self.moment is None else max(0.0, min(seconds, self.moment - self.clock()))
 
-    def remaining(self) -> float | None:
-        """Seconds left; None when there is no end."""
-        return None if self.moment is None else max(0.0, self.moment - self.clock())
+    def leaves(self, seconds: float) -> bool:
+        """Whether so many seconds are left."""
+        return self.cap(seconds) >= seconds
+
+    def timeout(self, seconds: float | None) -> float | None:
+        """The timeout of a request that has so many seconds (None: as many as it takes)."""
+        if self.moment is None:
+            return seconds
+        left = max(SHORTEST_TIMEOUT, self.moment - self.clock())
+        return left if seconds is None else min(seconds, left)

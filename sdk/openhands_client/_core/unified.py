@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -30,12 +30,13 @@ from openhands_client.errors import (
 
 from . import operations as ops
 from .auth import Endpoint
+from .batching import get_one
 from .commands import FilePart, Flow, emit, silence
 from .operation import JsonBody, Operation, Query
 from .ordering import NewConversation, user_message
 from .pipeline import call, route_is_missing
 from .session import Generation, Session
-from .starting import Patience, start_and_wait, wait_for
+from .starting import Patience, Stages, follow, in_time, order_task, order_with_stages, wait_for
 from .streaming import Until, V0Stream, V1Stream, v0_agent_state
 from .timing import Deadline
 
@@ -102,17 +103,29 @@ class Snapshot:
 
 def create(session: Session, order: NewConversation, api: str | None, patience: Patience) -> Flow[Snapshot]:
     """Start a conversation and wait until it can be talked to."""
-    started = yield from begin(session, order, api, patience)
+    with in_time(patience.deadline):
+        placed = yield from _place(session.within(patience.deadline), order, api, order_with_stages)
+    started = (yield from follow(placed, patience)) if isinstance(placed, Stages) else placed
     return (yield from finish(session, order, started, patience))
 
 
 def begin(
-    session: Session, order: NewConversation, api: str | None, patience: Patience | None = None
+    session: Session, order: NewConversation, api: str | None
 ) -> Flow[m.AppConversationStartTask | str]:
-    """Give the order to the right generation: a start task of V1, or the id of a V0 conversation.
+    """Start a conversation: the start task of V1, or the id of a V0 conversation, to ``finish`` later."""
+    return (yield from _place(session, order, api, order_task))
 
-    With ``patience``, the stages of a V1 start are followed on the way. The other generation is tried only
-    when the first has no such route, so that nothing is started twice.
+
+def _place(
+    session: Session,
+    order: NewConversation,
+    api: str | None,
+    order_v1: Callable[[Session, m.AppConversationStartRequest], Flow[T]],
+) -> Flow[T | str]:
+    """Give the order to the right generation; the answer is what ``order_v1`` gives, or the id of a V0
+    conversation.
+
+    The other generation is tried only when the first has no such route, so that nothing is started twice.
     """
     generations = generations_for(session, order, api)
     missing: OpenHandsError | None = None
@@ -120,16 +133,20 @@ def begin(
         order.check_for(generation)
         try:
             if generation == "v0":
-                return (yield from _begin_v0(session, order))
-            return (yield from _begin_v1(session, order, patience))
+                return (yield from _order_v0(session, order))
+            placed = yield from order_v1(session, order.v1_body())
         except OpenHandsError as failure:
             if not route_is_missing(failure):
                 raise
             missing = failure
             session.offers.lack(generation)
+        else:
+            session.offers.v1 = True
+            return placed
+    tried = " and ".join(generation.upper() for generation in generations)
     raise UnsupportedOperationError(
-        f"{session.endpoint.base_url} has no route to create a conversation "
-        f"({' and '.join(generations).upper()} tried): {missing}. Is it the address of an OpenHands app server?"
+        f"{session.endpoint.base_url} has no route to create a conversation ({tried} tried): {missing}. "
+        "Is it the address of an OpenHands app server?"
     ) from missing
 
 
@@ -172,27 +189,18 @@ def generations_for(session: Session, order: NewConversation, api: str | None) -
     return [one for one in wanted if getattr(session.offers, one) is not False] or wanted
 
 
-def _begin_v0(session: Session, order: NewConversation) -> Flow[str]:
+def _order_v0(session: Session, order: NewConversation) -> Flow[str]:
     response = yield from call(session, ops.CREATE_CONVERSATION, body=order.v0_body())
     session.offers.v0 = True
     return response.conversation_id
 
 
-def _begin_v1(
-    session: Session, order: NewConversation, patience: Patience | None
-) -> Flow[m.AppConversationStartTask]:
-    if patience is None:
-        task = yield from call(session, ops.START_APP_CONVERSATION, body=order.v1_body())
-    else:
-        task = yield from start_and_wait(session, order.v1_body(), patience)
-    session.offers.v1 = True
-    return task
-
-
 def _v0_until_running(session: Session, conversation_id: str, patience: Patience) -> Flow[Snapshot]:
+    session = session.within(patience.deadline)
     turn = 0
     while True:
-        snapshot = yield from get_v0(session, conversation_id)
+        with in_time(patience.deadline):
+            snapshot = yield from get_v0(session, conversation_id)
         yield from patience.progress.report(snapshot)
         if snapshot.status == "RUNNING":
             return snapshot
@@ -234,7 +242,7 @@ def get_v1(session: Session, conversation_id: str) -> Flow[Snapshot]:
 
 
 def _find_v1(session: Session, conversation_id: str) -> Flow[m.AppConversation]:
-    (found,) = yield from call(session, ops.BATCH_GET_APP_CONVERSATIONS, query={"ids": [conversation_id]})
+    found = yield from get_one(session, ops.BATCH_GET_APP_CONVERSATIONS, "ids", conversation_id)
     session.offers.v1 = True
     if found is None:
         raise NotFoundError(f"there is no conversation {conversation_id}")
@@ -506,9 +514,11 @@ def _change_agent_state(session: Session, snapshot: Snapshot, state: str) -> Flo
 
 
 def _v1_until_running(session: Session, conversation_id: str, patience: Patience) -> Flow[Snapshot]:
+    session = session.within(patience.deadline)
     turn = 0
     while True:
-        snapshot = yield from get_v1(session, conversation_id)
+        with in_time(patience.deadline):
+            snapshot = yield from get_v1(session, conversation_id)
         if find_agent(session, snapshot) is not None:
             return snapshot
         if snapshot.status in ("ERROR", "ARCHIVED"):
