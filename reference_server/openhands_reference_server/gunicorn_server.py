@@ -7,6 +7,7 @@ hold ports and lock), and open WebSockets must be told to end before the worker 
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -18,15 +19,21 @@ from types import FrameType
 from typing import Any, cast
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
 from openhands_reference_server.front import Front
 
 # Each open WebSocket takes a thread of the pool, which grows only as far as it is needed.
+_logger = logging.getLogger(__name__)
 _THREADS = 2000
 _CONNECTIONS = 4000
 _GRACE_SECONDS = 5
 _LAST_WORDS_SECONDS = 0.3
+_PROTOCOL_ERRORS: dict[type[BaseException], tuple[int, str]] = {
+    LimitRequestLine: (414, "URI Too Long"),
+    LimitRequestHeaders: (431, "Request Header Fields Too Large"),
+}
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
@@ -66,6 +73,19 @@ class Worker(ThreadWorker):
             with self._answered:
                 self._answering -= 1
                 self._answered.notify_all()
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        """Answer what is not even HTTP, or what no application caught: in JSON, as everything else."""
+        status, reason = _PROTOCOL_ERRORS.get(type(exc), (400, "Bad Request"))
+        if not isinstance(exc, (ParseException, OSError)):
+            _logger.error("a request failed outside the application", exc_info=exc)
+            status, reason = 500, "Internal Server Error"
+        body = f'{{"detail":"{reason}"}}'
+        head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        try:
+            client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        except OSError as error:
+            _logger.debug("nobody there to be told: %s", error)
 
     def run(self) -> None:
         """Serve until told to stop; then see the answers out that are being written, and nothing else.
@@ -116,6 +136,7 @@ class GunicornServer(BaseApplication):
             "graceful_timeout": _GRACE_SECONDS,
             "timeout": 0,
             "loglevel": "warning",
+            "limit_request_line": 0,  # a hundred ids do not fit into the default
             "control_socket_disable": True,
             "post_fork": lambda arbiter, worker: self._die_with_the_arbiter(),
             "post_worker_init": lambda worker: self._ready(),

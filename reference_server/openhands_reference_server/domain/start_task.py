@@ -123,11 +123,12 @@ def reach(changes: Writing, status: str, *, sandbox_id: str | None) -> None:
     """Enter a stage between WORKING and READY.
 
     Raises:
-        IllegalTransition: the task has ended, or the stage lies behind it.
+        IllegalTransition: the task has ended, or the stage lies behind it, or there is no such stage.
     """
-    now, then = changes.state.status, status
-    if changes.state.ended or START_STAGES.index(then) <= START_STAGES.index(now):
-        raise IllegalTransition(f"A start task cannot go from {now} to {then}")
+    now = changes.state.status
+    ahead = () if changes.state.ended else START_STAGES[START_STAGES.index(now) + 1 : -1]
+    if status not in ahead:
+        raise IllegalTransition(f"A start task cannot go from {now} to {status}")
     changes.record("stage", status=status, sandbox_id=sandbox_id)
 
 

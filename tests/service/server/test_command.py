@@ -75,6 +75,18 @@ class TestServing:
                     stream.next()
             assert api.ok("GET", "/alive") == {"status": "ok"}
 
+    def test_what_is_not_http(self, backend: str) -> None:
+        with served("--backend", backend) as server:
+            for request in (b"NOT HTTP AT ALL\r\n\r\n", b"GET / HTTP/1.1\r\nbroken header\r\n\r\n"):
+                with socket.create_connection(
+                    ("127.0.0.1", httpx.URL(server.url).port or 0), timeout=5
+                ) as raw:
+                    raw.sendall(request)
+                    received = b"".join(iter(lambda: raw.recv(4096), b""))
+                if b"broken" in request and backend == "werkzeug":
+                    assert b" 404 " in received, "it reads over broken headers"
+                assert json.loads(received.rpartition(b"\r\n\r\n")[2])["detail"]
+
     def test_errors_look_the_same(self, backend: str) -> None:
         with served("--backend", backend) as server:
             missing = httpx.get(f"{server.url}/nope")
@@ -85,6 +97,9 @@ class TestServing:
             for body in (b" " * (11 << 20), (b" " * (1 << 20) for _ in range(11))):
                 large = httpx.post(f"{server.url}/api/conversations", content=body, headers=headers)
                 assert (large.status_code, large.json()) == (413, {"detail": "Request Entity Too Large"})
+            ids = {"ids": [f"00000000-0000-0000-0000-{number:012d}" for number in range(100)]}
+            many = httpx.get(f"{server.url}/api/v1/app-conversations", params=ids)
+            assert (many.status_code, many.json()) == (200, [None] * 100)
             assert httpx.head(f"{server.url}/api/conversations").status_code == 405
 
 
