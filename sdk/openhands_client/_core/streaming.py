@@ -2,7 +2,8 @@
 
 V1: subscribe first, then read the log over REST, so that nothing falls between; what the socket repeats is
 dropped by id. When the socket says that the agent came to rest, the log is read once more: a status can
-overtake the events that led to it, and is handed out only after them.
+overtake the events that led to it, and is handed out only after them. When asked, the server says what the
+agent does now; then, too, the log is read after that.
 
 V0: the log is read from the last id on, whenever the socket says that there is something new.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 from urllib.parse import quote, urlencode
 
 import pydantic
@@ -46,7 +47,8 @@ FIRST_FRAME_TIMEOUT = 5.0
 SETTLE = 2.0  # how long an agent that got a message may take to show that it woke up
 SILENCE = 20.0  # without a frame for so long, the log is read in case one was lost
 PAGE = 100  # the most that every server accepts
-RECONNECTS = 6
+RECONNECTS = 6  # in a row, without news
+LASTING = 10.0  # a connection that held for so many seconds did not fail
 RECONNECT = Backoff(first=0.2, factor=2.0, longest=10.0)
 V0_POLL = Backoff(first=0.1, factor=1.5, longest=1.0)
 V0_LOOK_EVERY = 5  # polls without news after which the conversation's status is asked for
@@ -66,10 +68,12 @@ class V1Stream:
 
     def __post_init__(self) -> None:
         check_id("conversation_id", self.conversation_id)
+        self.session = self.session.within(self.deadline)
         self._resting = Resting(V1_REST)
         self._seen: set[str] = set() if self.after is None else {self.after}
         self._checkpoint = self.after  # the log was read without a gap up to here
         self._socket: Socket | None = None
+        self._connected_at = 0.0
         self._failures = 0
 
     def history(self) -> Flow[None]:
@@ -85,7 +89,7 @@ class V1Stream:
             try:
                 if (yield from self._follow()):
                     return self._resting.state or "unknown"
-            except (SocketClosed, SocketRefused, APIConnectionError, ServerError) as failure:
+            except _TROUBLES as failure:
                 yield from self._recover(failure)
             if self.deadline.passed:
                 raise APITimeoutError("the agent did not come to rest in time")
@@ -94,9 +98,9 @@ class V1Stream:
         """One connection, from the handshake to the agent's rest (true) or the deadline (false)."""
         socket = yield from connect(self._url(), self.deadline.cap(HANDSHAKE_TIMEOUT))
         self._socket = socket
+        self._connected_at = self.session.clock()
         yield from self._hear(socket, FIRST_FRAME_TIMEOUT)  # the state as it is now
         yield from self._catch_up()
-        self._failures = 0
         while not self.deadline.passed:
             if self.until == "rest" and self._resting.at_rest:
                 return True
@@ -117,7 +121,7 @@ class V1Stream:
             return True
         if isinstance(event, m.ConversationStateUpdateEvent) and event.key == "full_state":
             self._resting.look(event.execution_status or "unknown")  # made for this connection, never stored
-        elif event.id not in self._seen:
+        elif not self._knows(event):
             if self._resting.would_rest(event):
                 yield from self._catch_up()
             yield from self._hand_out(event)
@@ -126,6 +130,7 @@ class V1Stream:
     def _catch_up(self) -> Flow[None]:
         """Read the log on from the checkpoint. Pages begin with the event that their id names."""
         page_id = self._checkpoint
+        heard_too_early = False
         while True:
             page = yield from call(
                 self.session,
@@ -135,21 +140,35 @@ class V1Stream:
                 query={"page_id": page_id, "limit": PAGE},
             )
             for event in page.items:
+                if not self._knows(event):
+                    heard_too_early = True  # whatever follows and is known already
+                    yield from self._hand_out(event)
+                elif heard_too_early:
+                    self._resting.feed(event)  # the agent's last state is the last in the log
                 self._checkpoint = event.id
-                yield from self._hand_out(event)
             page_id = page.next_page_id
             if page_id is None:
                 return
 
-    def _hand_out(self, event: Any) -> Flow[None]:
-        if event.id not in self._seen:
+    def _knows(self, event: m.AnyEvent) -> bool:
+        """Whether it was handed out before. What has no id is not stored, and cannot be known again."""
+        return isinstance(event.id, str) and event.id in self._seen
+
+    def _hand_out(self, event: m.AnyEvent) -> Flow[None]:
+        """Emit an event, unless reading the log has just done so."""
+        if self._knows(event):
+            return
+        if isinstance(event.id, str) and event.id:
             self._seen.add(event.id)
-            self._resting.feed(event)
-            yield from emit(event)
+        self._failures = 0
+        self._resting.feed(event)
+        yield from emit(event)
 
     def _look(self) -> Flow[None]:
-        """Nothing was heard: were frames lost, or was a message stored without waking the agent?"""
-        yield from self._catch_up()
+        """Nothing was heard: were frames lost, or was a message stored without waking the agent?
+
+        The log is read after the state was asked for, so that it holds all events that led there.
+        """
         info = yield from call(
             self.session,
             ops.AGENT_GET_CONVERSATION,
@@ -157,16 +176,22 @@ class V1Stream:
             path={"conversation_id": self.conversation_id},
         )
         self._resting.enter(info.execution_status or "unknown")
+        yield from self._catch_up()
 
     def _recover(self, failure: Exception) -> Flow[None]:
         """Give up where the reason is final, else wait before the next connection."""
         if self._socket is not None:
             yield from close(self._socket)
             self._socket = None
-        _raise_if_final(failure, self.conversation_id)
+            if self.session.clock() - self._connected_at >= LASTING:
+                self._failures = 0
+        _raise_if_unknown(failure, self.conversation_id)
         self._failures += 1
         logger.info("the event stream of %s broke: %s", self.conversation_id, failure)
+        refused = self.endpoint
         yield from self._ask_for_the_sandbox(failure)
+        if self.endpoint == refused:
+            _raise_if_unauthenticated(failure, self.conversation_id)
         if self._failures > RECONNECTS:
             raise StreamError(
                 f"the event stream broke {self._failures} times in a row, last: {failure}",
@@ -323,13 +348,20 @@ def v0_agent_state(session: Session, conversation_id: str, endpoint: Endpoint) -
     return next((state for state in states if state is not None), None)
 
 
-def _raise_if_final(failure: Exception, conversation_id: str) -> None:
-    status = failure.status_code if isinstance(failure, SocketRefused) else None
-    code = failure.code if isinstance(failure, SocketClosed) else None
-    if status in (401, 403) or code == CLOSED_UNAUTHENTICATED:
-        raise AuthenticationError(
-            f"the agent server refused the event stream of {conversation_id}: {failure}. The session API key is "
-            "wrong, or the sandbox was restarted with another one"
-        ) from failure
-    if status == 404 or code == CLOSED_UNKNOWN:
+_TROUBLES = (SocketClosed, SocketRefused, APIConnectionError, AuthenticationError, ServerError)
+
+
+def _raise_if_unknown(failure: Exception, conversation_id: str) -> None:
+    refused = isinstance(failure, SocketRefused) and failure.status_code == 404
+    if refused or (isinstance(failure, SocketClosed) and failure.code == CLOSED_UNKNOWN):
         raise NotFoundError(f"the agent server has no conversation {conversation_id}: {failure}") from failure
+
+
+def _raise_if_unauthenticated(failure: Exception, conversation_id: str) -> None:
+    if isinstance(failure, AuthenticationError):
+        raise failure
+    refused = isinstance(failure, SocketRefused) and failure.status_code in (401, 403)
+    if refused or (isinstance(failure, SocketClosed) and failure.code == CLOSED_UNAUTHENTICATED):
+        raise AuthenticationError(
+            f"the agent server refused the event stream of {conversation_id}: {failure}. The session API key is wrong"
+        ) from failure
