@@ -20,7 +20,7 @@ class Profile(StrEnum):
 
 
 _APP_TAGS: dict[Profile, frozenset[str]] = {
-    Profile.V0: frozenset({"v0-conversations", "v0-events", "meta"}),
+    Profile.V0: frozenset({"v0-conversations", "v0-events", "v0-workspace", "feedback", "settings", "meta"}),
     Profile.V1: frozenset({"app-conversations", "start-tasks", "events", "sandboxes", "meta"}),
     Profile.ALL: frozenset(),
 }

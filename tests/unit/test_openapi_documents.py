@@ -14,6 +14,8 @@ from openhands_contract.documents import DocumentName, load, load_text
 NAMES: tuple[DocumentName, ...] = ("app-server", "agent-server")
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 SUCCESS = ("200", "201")
+FORMS = {"uploadFiles"}
+ARCHIVES = {("zipDirectory", "200")}
 
 OPERATIONS = {
     "app-server": {
@@ -29,6 +31,35 @@ OPERATIONS = {
         "searchConversationEvents": "GET /api/conversations/{conversation_id}/events",
         "addConversationEvent": "POST /api/conversations/{conversation_id}/events",
         "addConversationMessage": "POST /api/conversations/{conversation_id}/message",
+        "getTrajectory": "GET /api/conversations/{conversation_id}/trajectory",
+        "getMicroagents": "GET /api/conversations/{conversation_id}/microagents",
+        "getMicroagentPrompt": "GET /api/conversations/{conversation_id}/remember-prompt",
+        "addExperimentConfig": "POST /api/conversations/{conversation_id}/exp-config",
+        "listMicroagentManagementConversations": "GET /api/microagent-management/conversations",
+        "listFiles": "GET /api/conversations/{conversation_id}/list-files",
+        "selectFile": "GET /api/conversations/{conversation_id}/select-file",
+        "zipDirectory": "GET /api/conversations/{conversation_id}/zip-directory",
+        "uploadFiles": "POST /api/conversations/{conversation_id}/upload-files",
+        "getGitChanges": "GET /api/conversations/{conversation_id}/git/changes",
+        "getGitDiff": "GET /api/conversations/{conversation_id}/git/diff",
+        "getVSCodeUrl": "GET /api/conversations/{conversation_id}/vscode-url",
+        "getWebHosts": "GET /api/conversations/{conversation_id}/web-hosts",
+        "submitFeedback": "POST /api/conversations/{conversation_id}/submit-feedback",
+        "submitConversationFeedback": "POST /feedback/conversation",
+        "checkFeedbackExists": "GET /feedback/conversation/{conversation_id}/{event_id}",
+        "getBatchFeedback": "GET /feedback/conversation/{conversation_id}/batch",
+        "getConfig": "GET /api/options/config",
+        "listModels": "GET /api/options/models",
+        "listAgents": "GET /api/options/agents",
+        "listSecurityAnalyzers": "GET /api/options/security-analyzers",
+        "getSettings": "GET /api/settings",
+        "storeSettings": "POST /api/settings",
+        "listSecrets": "GET /api/secrets",
+        "createSecret": "POST /api/secrets",
+        "updateSecret": "PUT /api/secrets/{secret_name}",
+        "deleteSecret": "DELETE /api/secrets/{secret_name}",
+        "getUserInfo": "GET /api/user/info",
+        "listUserRepositories": "GET /api/user/repositories",
         "startAppConversation": "POST /api/v1/app-conversations",
         "streamStartAppConversation": "POST /api/v1/app-conversations/stream-start",
         "batchGetAppConversations": "GET /api/v1/app-conversations",
@@ -83,13 +114,14 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 
 def media_types(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every JSON media type of the document with a name for it."""
+    """Every JSON media type of the document with a name for it; forms and archives have no examples."""
     for _, _, operation in operations(document):
         name = operation["operationId"]
-        if "requestBody" in operation:
+        if "requestBody" in operation and name not in FORMS:
             yield f"{name} request", operation["requestBody"]["content"]["application/json"]
         for status, response in operation["responses"].items():
-            yield f"{name} {status}", resolve(document, response)["content"]["application/json"]
+            if (name, status) not in ARCHIVES:
+                yield f"{name} {status}", resolve(document, response)["content"]["application/json"]
 
 
 def validator(document: dict[str, Any], schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:

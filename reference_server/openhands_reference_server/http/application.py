@@ -93,13 +93,14 @@ def _add_validation(
         answer = before()
         if answer is not None or request.url_rule is None or request.url_rule.websocket:
             return answer
-        g.valid_request = validator(document_name).validate(
-            operation_id(),
+        rules, operation = validator(document_name), operation_id()
+        g.valid_request = rules.validate(
+            operation,
             path=request.view_args or {},
             query=list(request.args.items(multi=True)),
             headers=dict(request.headers),
             content_type=request.content_type,
-            body=_body(),
+            body=b"" if rules.reads_form(operation) else _body(),
         )
         return None
 

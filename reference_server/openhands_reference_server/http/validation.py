@@ -7,11 +7,12 @@ values go in and come out; the web framework stays outside.
 What is decided here, and how it is answered:
 
 * a parameter or body that is not as described: 422 with pydantic-like items (`validation_items`);
-* a body that is not declared as JSON: 415;
+* a body that is not declared as JSON, or as a form where one is due: 415;
 * values a parameter lists under `x-refusals` (the syntax of V0 conversation ids, the limit of V0 events):
-  the status and detail written there.
+  the status and the text written there.
 
-What is left to the routes: everything that needs to know the state of the server, such as unknown ids and
+What is left to the routes: the content of forms, which may be too long for the memory and is never read
+here (`reads_form`); everything that needs to know the state of the server, such as unknown ids and
 page ids that were never handed out (`x-opaque`), the size of the body (413), and keys (401).
 
 A repeated query parameter that takes one value is refused rather than guessed at, and booleans are `true` or
@@ -41,7 +42,7 @@ from openhands_reference_server.http.validation_items import (
 
 _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 _DOCUMENT_URI = "urn:openapi"
-_JSON = "application/json"
+_JSON, _FORM = "application/json", "multipart/form-data"
 _INTEGER = re.compile(r"-?[0-9]{1,18}(\.0{1,18})?", re.ASCII)
 _BOOLEANS = {"true": True, "false": False}
 _JSON_MEDIA_TYPE = re.compile(r"application/([\w.-]+\+)?json", re.IGNORECASE)
@@ -67,7 +68,7 @@ class ValidRequest:
         query: every query parameter of the operation by name, converted to its type; what was not sent has
             its default, or None.
         headers: likewise the header parameters.
-        body: the JSON document sent, or None.
+        body: the JSON document sent, or None; None for forms, too.
     """
 
     path: Mapping[str, Any] = field(default_factory=dict)
@@ -83,6 +84,11 @@ class RequestValidator:
         self._compiler = _Compiler(document)
         self._described = dict(_operations(document))
         self._compiled: dict[str, _Operation] = {}
+
+    def reads_form(self, operation_id: str) -> bool:
+        """Does this operation take a form, whose body has to be left for its route to read?"""
+        body = self._described[operation_id].body
+        return body is not None and _FORM in body.value["content"]
 
     def validate(
         self,
@@ -186,7 +192,7 @@ class _Operation:
 
     def __init__(self, described: _Described, compiler: _Compiler) -> None:
         self.parameters = [_Parameter(node, compiler) for node in described.parameters]
-        self.body = _Body(described.body, compiler) if described.body else None
+        self.body = _body(described.body, compiler) if described.body else None
 
 
 class _Parameter:
@@ -204,7 +210,7 @@ class _Parameter:
         self._default = schema.value.get("default")
         self._schema = compiler.compile(schema)
         self._refusals = [
-            (compiler.compile(rule.child("unless")), rule.value["status"], rule.value["detail"])
+            (compiler.compile(rule.child("unless")), rule.value["status"], _refusal(rule.value))
             for rule in node.children("x-refusals")
         ]
 
@@ -224,9 +230,9 @@ class _Parameter:
         except _Unreadable as unreadable:
             problems.append(unreadable.item)
             return None
-        for rule, status, detail in self._refusals:
+        for rule, status, answer in self._refusals:
             if not rule.accepts(value):
-                raise RequestInvalid(status, {"detail": detail})
+                raise RequestInvalid(status, answer)
         # Report what was sent, not what it was converted to.
         problems += [_with_sent_input(found, texts) for found in self._schema.problems(value, loc)]
         return value
@@ -258,9 +264,8 @@ class _Body:
             if self._required:
                 problems.append(missing(("body",)))
             return None
-        media_type = (content_type or "").partition(";")[0].strip()
-        if not _JSON_MEDIA_TYPE.fullmatch(media_type):
-            raise RequestInvalid(415, {"detail": f"Unsupported Media Type: expected {_JSON}"})
+        if not _JSON_MEDIA_TYPE.fullmatch(_media_type(content_type)):
+            raise _unsupported(_JSON)
         try:
             document = _parse_json(_decode(body), ("body",))
         except _Unreadable as unreadable:
@@ -268,6 +273,44 @@ class _Body:
             return None
         problems += self._schema.problems(document, ("body",))
         return document
+
+
+class _Form:
+    """The form an operation takes: only whether it is one is looked at."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._required_fields: list[str] = schema["required"]
+
+    def read(self, content_type: str | None, body: bytes, problems: list[Item]) -> Any:
+        """Append to `problems` what is missing when there is no body at all.
+
+        Raises:
+            RequestInvalid: it is not declared as a form (415).
+        """
+        media_type = _media_type(content_type)
+        if not media_type:
+            problems += [missing(("body", name)) for name in self._required_fields]
+        elif media_type.lower() != _FORM:
+            raise _unsupported(_FORM)
+        return None
+
+
+def _body(node: _Node, compiler: _Compiler) -> _Body | _Form:
+    if _FORM in node.value["content"]:
+        return _Form(node.child("content", _FORM, "schema").value)
+    return _Body(node, compiler)
+
+
+def _refusal(rule: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: rule[name] for name in ("detail", "error") if name in rule}
+
+
+def _media_type(content_type: str | None) -> str:
+    return (content_type or "").partition(";")[0].strip()
+
+
+def _unsupported(expected: str) -> RequestInvalid:
+    return RequestInvalid(415, {"detail": f"Unsupported Media Type: expected {expected}"})
 
 
 class _Unreadable(Exception):
