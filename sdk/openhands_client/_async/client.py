@@ -16,6 +16,7 @@ from .conversation_service import AsyncConversationService
 from .conversations import AsyncConversations
 from .driver import AsyncDriver
 from .event_service import AsyncEventService
+from .git_service import AsyncV1GitService
 from .sandbox_service import AsyncSandboxService
 from .settings_service import AsyncSettingsService
 from .transport import AsyncTransport
@@ -105,6 +106,11 @@ class AsyncOpenHands:
     def event_service(self) -> AsyncEventService:
         """The routes to V1 events, one method each."""
         return AsyncEventService(self.driver)
+
+    @cached_property
+    def git(self) -> AsyncV1GitService:
+        """The routes to repositories in sandboxes, one method each."""
+        return AsyncV1GitService(self.driver)
 
     @cached_property
     def settings(self) -> AsyncSettingsService:

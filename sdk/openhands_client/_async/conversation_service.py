@@ -11,11 +11,11 @@ from openhands_client import models as m
 from openhands_client._core import operations as ops
 from openhands_client._core.auth import Endpoint
 from openhands_client._core.commands import FilePart
+from openhands_client._core.downloads import Download
 from openhands_client._core.operation import JsonBody, Operation, Query
 from openhands_client._core.unified import Snapshot, find_runtime
-from openhands_client._core.workspace import download
-from openhands_client.errors import NotFoundError
-from openhands_client.local_files import OnBytes, Source, atomic, opened
+from openhands_client.errors import NotFoundError, UnsupportedOperationError
+from openhands_client.local_files import OnBytes, Source, opened
 
 from .service import AsyncService
 
@@ -247,11 +247,8 @@ class AsyncConversationService(AsyncService):
 
         ``GET /api/conversations/{conversation_id}/zip-directory``
         """
-        path, runtime = {"conversation_id": conversation_id}, self._runtime(conversation_id)
-        with atomic(target) as file:
-            flow = download(self._driver.session, ops.ZIP_DIRECTORY, runtime, path, file.write)
-            await self._driver.run(flow)
-        return Path(target)
+        wanted = Download(ops.ZIP_DIRECTORY, {"conversation_id": conversation_id})
+        return await self._download([wanted], target, self._runtime(conversation_id))
 
     async def get_git_changes(self, conversation_id: str) -> list[m.GitChange]:
         """The files that differ from the last commit.
@@ -314,7 +311,7 @@ class AsyncConversationService(AsyncService):
         path = {"conversation_id": conversation_id, "event_id": str(event_id)}
         try:
             return await self._call(ops.CHECK_FEEDBACK_EXISTS, path=path)
-        except NotFoundError:
+        except (NotFoundError, UnsupportedOperationError):
             return m.FeedbackStatus()
 
     async def get_batch_feedback(self, conversation_id: str) -> dict[str, m.FeedbackStatus]:
@@ -324,5 +321,5 @@ class AsyncConversationService(AsyncService):
         """
         try:
             return await self._call(ops.GET_BATCH_FEEDBACK, path={"conversation_id": conversation_id})
-        except NotFoundError:
+        except (NotFoundError, UnsupportedOperationError):
             return {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from openhands_client._core import operations as ops
+from openhands_client._core.app_events import batch_get_events, count_events, search_events
 
 from .service import AsyncService
 
@@ -40,7 +42,7 @@ class AsyncEventService(AsyncService):
 
     async def get_event_count(self, conversation_id: str) -> int:
         """How many events the app server has of a conversation. ``GET /api/v1/events/count``"""
-        return await self._call(ops.COUNT_EVENTS, query={"conversation_id__eq": conversation_id})
+        return await self.count_events(conversation_id__eq=conversation_id)
 
     async def search_events(
         self,
@@ -53,9 +55,12 @@ class AsyncEventService(AsyncService):
         page_id: str | None = None,
         limit: int = 100,
     ) -> m.EventPage:
-        """One page of the events the app server has. ``GET /api/v1/events/search``"""
+        """One page of the events the app server has.
+
+        ``GET /api/v1/events/search``, or ``GET /api/v1/conversation/{conversation_id}/events/search`` where the
+        server asks for one conversation at a time.
+        """
         query = {
-            "conversation_id__eq": conversation_id__eq,
             "kind__eq": kind__eq,
             "timestamp__gte": timestamp__gte,
             "timestamp__lt": timestamp__lt,
@@ -63,7 +68,45 @@ class AsyncEventService(AsyncService):
             "page_id": page_id,
             "limit": limit,
         }
-        return await self._call(ops.SEARCH_EVENTS, query=query)
+        flow = search_events(self._driver.session, conversation_id__eq, query)
+        return await self._driver.run(flow)
+
+    async def count_events(
+        self,
+        *,
+        conversation_id__eq: str | None = None,
+        kind__eq: str | None = None,
+        timestamp__gte: datetime | None = None,
+        timestamp__lt: datetime | None = None,
+    ) -> int:
+        """How many events the app server has. Routes as for ``search_events``, with ``count``."""
+        query = {"kind__eq": kind__eq, "timestamp__gte": timestamp__gte, "timestamp__lt": timestamp__lt}
+        flow = count_events(self._driver.session, conversation_id__eq, query)
+        return await self._driver.run(flow)
+
+    async def batch_get_events(
+        self, ids: Sequence[str], conversation_id: str | None = None
+    ) -> list[m.AnyEvent | None]:
+        """Events in the order of ``ids``, None for missing ones. Newer servers need the ``conversation_id``.
+
+        ``GET /api/v1/events``, or ``GET /api/v1/conversation/{conversation_id}/events``
+        """
+        flow = batch_get_events(self._driver.session, conversation_id, ids)
+        return await self._driver.run(flow)
+
+    async def report_events(
+        self, conversation_id: str, events: Sequence[m.AnyEvent], session_api_key: str
+    ) -> m.SuccessResponse:
+        """Tell the app server of events, as agent servers do, with the key of the sandbox.
+
+        ``POST /api/v1/webhooks/events/{conversation_id}``
+        """
+        return await self._call(
+            ops.REPORT_EVENTS,
+            endpoint=self._reporting(session_api_key),
+            path={"conversation_id": conversation_id},
+            body=[event.to_dict() for event in events],
+        )
 
     async def search_conversation_events(
         self,
@@ -132,4 +175,22 @@ class AsyncEventService(AsyncService):
             endpoint=self._agent(conversation_url, session_api_key),
             path={"conversation_id": conversation_id},
             body=message,
+        )
+
+    async def batch_get_conversation_events(
+        self,
+        conversation_id: str,
+        event_ids: Sequence[str],
+        conversation_url: str,
+        session_api_key: str | None = None,
+    ) -> list[m.AnyEvent | None]:
+        """A conversation's events in the order of ``event_ids``; the ids travel in the body of the GET.
+
+        ``GET /api/conversations/{conversation_id}/events`` on the agent server
+        """
+        return await self._call(
+            ops.AGENT_BATCH_GET_EVENTS,
+            endpoint=self._agent(conversation_url, session_api_key),
+            path={"conversation_id": conversation_id},
+            body=list(event_ids),
         )

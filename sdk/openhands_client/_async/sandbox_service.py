@@ -32,3 +32,25 @@ class AsyncSandboxService(AsyncService):
     async def search_sandboxes(self, *, page_id: str | None = None, limit: int = 100) -> m.SandboxPage:
         """One page of sandboxes. ``GET /api/v1/sandboxes/search``"""
         return await self._call(ops.SEARCH_SANDBOXES, query={"page_id": page_id, "limit": limit})
+
+    async def start_sandbox(self, sandbox_spec_id: str | None = None) -> m.SandboxInfo:
+        """Start a sandbox; the answer comes when it is up. ``POST /api/v1/sandboxes``"""
+        return await self._call(ops.START_SANDBOX, query={"sandbox_spec_id": sandbox_spec_id})
+
+    async def delete_sandbox(self, sandbox_id: str) -> m.SuccessResponse:
+        """Delete a sandbox; its conversations become MISSING. ``DELETE /api/v1/sandboxes/{sandbox_id}``
+
+        Servers read the id from the query, whatever the path says, so it is sent in both.
+        """
+        where = {"sandbox_id": sandbox_id}
+        return await self._call(ops.DELETE_SANDBOX, path=where, query=where)
+
+    async def search_sandbox_specs(
+        self, *, page_id: str | None = None, limit: int = 100
+    ) -> m.SandboxSpecPage:
+        """One page of what sandboxes are made from. ``GET /api/v1/sandbox-specs/search``"""
+        return await self._call(ops.SEARCH_SANDBOX_SPECS, query={"page_id": page_id, "limit": limit})
+
+    async def batch_get_sandbox_specs(self, ids: Sequence[str]) -> list[m.SandboxSpec | None]:
+        """Sandbox specs in the order of ``ids``, None for missing ones. ``GET /api/v1/sandbox-specs``"""
+        return await self._driver.run(batch_get(self._driver.session, ops.BATCH_GET_SANDBOX_SPECS, "id", ids))

@@ -30,6 +30,11 @@ class Repeat(enum.Enum):
     NEVER = "never"  # repeated only when the server certainly did nothing
 
 
+# Two lines of servers run in the world: app server 1.0 with agent server 1.5, and 1.11 with 1.34.
+OLDER, NEWER = frozenset({"1.0"}), frozenset({"1.11"})
+EVERY_LINE = OLDER | NEWER
+
+
 @dataclass(frozen=True, eq=False)
 class Operation(Generic[T]):
     """``name`` is the operationId of the OpenAPI document of ``server``, in snake_case."""
@@ -41,6 +46,7 @@ class Operation(Generic[T]):
     promised: Callable[[], type[T]]  # named at first use: models are slow to set up
     repeat: Repeat = Repeat.SAFE
     null_is_missing: bool = False  # a 200 ``null`` means: not found
+    lines: frozenset[str] = EVERY_LINE  # the server lines that have it
 
     @cached_property
     def result(self) -> pydantic.TypeAdapter[T]:
@@ -136,7 +142,8 @@ def wire_time(moment: datetime) -> str:
 
 
 def _segment(name: str, value: str) -> str:
-    return quote(check_id(name, value), safe="")
+    """An id must stay in its segment; a ``path`` is one escaped segment, whatever is in it."""
+    return quote(value if name == "path" else check_id(name, value), safe="")
 
 
 def _query_items(query: Query) -> list[tuple[str, str]]:

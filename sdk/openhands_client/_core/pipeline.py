@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from openhands_client.errors import APIStatusError, OpenHandsError, ResponseFormatError, UnsafeURLError
 
@@ -106,7 +106,7 @@ def _reach(endpoint: Endpoint, request: Request, perform: Callable[[Request], Fl
 def _follow(endpoint: Endpoint, request: Request, perform: Callable[[Request], Flow[Answer]]) -> Flow[Answer]:
     answer = yield from perform((yield from authorize(endpoint, request)))
     hops = 0
-    while (location := _redirect(_head(answer))) is not None:
+    while (location := _redirect(request, _head(answer))) is not None:
         hops += 1
         if hops > MAX_REDIRECTS:
             raise ResponseFormatError(f"more than {MAX_REDIRECTS} redirects", response=_head(answer))
@@ -134,9 +134,16 @@ def _discard(answer: Response | Body) -> Flow[None]:
         yield from close(answer)
 
 
-def _redirect(response: Response) -> str | None:
-    """307 and 308 keep the method; the others would turn a POST into a GET, which no operation means."""
-    return response.headers.get("location") if response.status_code in (307, 308) else None
+def _redirect(request: Request, response: Response) -> str | None:
+    """Where to look instead, if there.
+
+    307 and 308 keep the method; the others would turn a POST into a GET, which no operation means. One that
+    only adds a slash is how some frameworks say that they have no such route.
+    """
+    location = response.headers.get("location") if response.status_code in (307, 308) else None
+    if location is None or urlsplit(_target(request.url, location)).path == urlsplit(request.url).path + "/":
+        return None
+    return location
 
 
 def _target(url: str, location: str) -> str:
@@ -155,8 +162,8 @@ def route_is_missing(failure: OpenHandsError) -> bool:
     if isinstance(failure, ResponseFormatError):
         return failure.is_html  # a single-page application answers every path with its page
     if isinstance(failure, APIStatusError) and failure.response is not None:
-        if failure.status_code in (405, 501):
-            return True
+        if failure.status_code in (307, 308, 405, 501):
+            return True  # a redirect that was not followed, see _redirect
         if failure.status_code == 404:
             return failure.detail == "Not Found" or not failure.response.is_json
     return False

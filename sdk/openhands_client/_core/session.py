@@ -21,6 +21,7 @@ class Offers:
     v0: bool | None = None
     v1: bool | None = None
     stream_start: bool | None = None
+    missing: set[object] = field(default_factory=set)  # operations; see compat
 
     def lack(self, generation: Generation) -> None:
         """Remember that the server has no such generation."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from openhands_client import models as m
 from openhands_client.errors import UnsupportedOperationError
 
 from . import operations as ops
-from .auth import Endpoint
-from .commands import FilePart, Flow, call_back, read
+from .commands import FilePart, Flow
+from .downloads import Download, download
 from .operation import Operation, Query
-from .pipeline import open_stream
 from .session import Session
 from .unified import Snapshot, find_runtime, on_runtime
 
@@ -40,8 +39,8 @@ def upload(
 def zip_directory(session: Session, snapshot: Snapshot, write: Callable[[bytes], Any]) -> Flow[None]:
     """Hand the zipped workspace to ``write``, piece by piece."""
     _only_v0(snapshot, "zip")
-    path = {"conversation_id": snapshot.id}
-    yield from download(session, ops.ZIP_DIRECTORY, find_runtime(session, snapshot), path, write)
+    wanted = Download(ops.ZIP_DIRECTORY, {"conversation_id": snapshot.id})
+    yield from download(session, find_runtime(session, snapshot), write, wanted)
 
 
 def git_changes(session: Session, snapshot: Snapshot) -> Flow[list[m.GitChange]]:
@@ -72,22 +71,6 @@ def vscode_url(session: Session, snapshot: Snapshot) -> Flow[str | None]:
 def web_hosts(session: Session, snapshot: Snapshot) -> Flow[list[str]]:
     """Addresses of what the agent serves."""
     return (yield from _ask(session, snapshot, ops.GET_WEB_HOSTS)).urls
-
-
-def download(
-    session: Session,
-    operation: Operation[Any],
-    endpoint: Endpoint,
-    path: Mapping[str, str],
-    write: Callable[[bytes], Any],
-) -> Flow[None]:
-    """Hand the body of an answer to ``write``, piece by piece."""
-    request = operation.request(endpoint.base_url, path, None, None, session.timeout)
-    body = yield from session.retry.run(
-        operation.repeat, lambda: open_stream(endpoint, request, str(operation))
-    )
-    while piece := (yield from read(body)):
-        yield from call_back(write, piece)
 
 
 def _ask(

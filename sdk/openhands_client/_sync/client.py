@@ -17,6 +17,7 @@ from .conversation_service import ConversationService
 from .conversations import Conversations
 from .driver import Driver
 from .event_service import EventService
+from .git_service import V1GitService
 from .sandbox_service import SandboxService
 from .settings_service import SettingsService
 from .transport import Transport
@@ -106,6 +107,11 @@ class OpenHands:
     def event_service(self) -> EventService:
         """The routes to V1 events, one method each."""
         return EventService(self.driver)
+
+    @cached_property
+    def git(self) -> V1GitService:
+        """The routes to repositories in sandboxes, one method each."""
+        return V1GitService(self.driver)
 
     @cached_property
     def settings(self) -> SettingsService:

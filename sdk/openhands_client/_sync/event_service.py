@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from openhands_client._core import operations as ops
+from openhands_client._core.app_events import batch_get_events, count_events, search_events
 
 from .service import Service
 
@@ -41,7 +43,7 @@ class EventService(Service):
 
     def get_event_count(self, conversation_id: str) -> int:
         """How many events the app server has of a conversation. ``GET /api/v1/events/count``"""
-        return self._call(ops.COUNT_EVENTS, query={"conversation_id__eq": conversation_id})
+        return self.count_events(conversation_id__eq=conversation_id)
 
     def search_events(
         self,
@@ -54,9 +56,12 @@ class EventService(Service):
         page_id: str | None = None,
         limit: int = 100,
     ) -> m.EventPage:
-        """One page of the events the app server has. ``GET /api/v1/events/search``"""
+        """One page of the events the app server has.
+
+        ``GET /api/v1/events/search``, or ``GET /api/v1/conversation/{conversation_id}/events/search`` where the
+        server asks for one conversation at a time.
+        """
         query = {
-            "conversation_id__eq": conversation_id__eq,
             "kind__eq": kind__eq,
             "timestamp__gte": timestamp__gte,
             "timestamp__lt": timestamp__lt,
@@ -64,7 +69,45 @@ class EventService(Service):
             "page_id": page_id,
             "limit": limit,
         }
-        return self._call(ops.SEARCH_EVENTS, query=query)
+        flow = search_events(self._driver.session, conversation_id__eq, query)
+        return self._driver.run(flow)
+
+    def count_events(
+        self,
+        *,
+        conversation_id__eq: str | None = None,
+        kind__eq: str | None = None,
+        timestamp__gte: datetime | None = None,
+        timestamp__lt: datetime | None = None,
+    ) -> int:
+        """How many events the app server has. Routes as for ``search_events``, with ``count``."""
+        query = {"kind__eq": kind__eq, "timestamp__gte": timestamp__gte, "timestamp__lt": timestamp__lt}
+        flow = count_events(self._driver.session, conversation_id__eq, query)
+        return self._driver.run(flow)
+
+    def batch_get_events(
+        self, ids: Sequence[str], conversation_id: str | None = None
+    ) -> list[m.AnyEvent | None]:
+        """Events in the order of ``ids``, None for missing ones. Newer servers need the ``conversation_id``.
+
+        ``GET /api/v1/events``, or ``GET /api/v1/conversation/{conversation_id}/events``
+        """
+        flow = batch_get_events(self._driver.session, conversation_id, ids)
+        return self._driver.run(flow)
+
+    def report_events(
+        self, conversation_id: str, events: Sequence[m.AnyEvent], session_api_key: str
+    ) -> m.SuccessResponse:
+        """Tell the app server of events, as agent servers do, with the key of the sandbox.
+
+        ``POST /api/v1/webhooks/events/{conversation_id}``
+        """
+        return self._call(
+            ops.REPORT_EVENTS,
+            endpoint=self._reporting(session_api_key),
+            path={"conversation_id": conversation_id},
+            body=[event.to_dict() for event in events],
+        )
 
     def search_conversation_events(
         self,
@@ -133,4 +176,22 @@ class EventService(Service):
             endpoint=self._agent(conversation_url, session_api_key),
             path={"conversation_id": conversation_id},
             body=message,
+        )
+
+    def batch_get_conversation_events(
+        self,
+        conversation_id: str,
+        event_ids: Sequence[str],
+        conversation_url: str,
+        session_api_key: str | None = None,
+    ) -> list[m.AnyEvent | None]:
+        """A conversation's events in the order of ``event_ids``; the ids travel in the body of the GET.
+
+        ``GET /api/conversations/{conversation_id}/events`` on the agent server
+        """
+        return self._call(
+            ops.AGENT_BATCH_GET_EVENTS,
+            endpoint=self._agent(conversation_url, session_api_key),
+            path={"conversation_id": conversation_id},
+            body=list(event_ids),
         )

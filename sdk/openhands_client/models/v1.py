@@ -232,3 +232,70 @@ class AgentConversationInfo(WireModel, frozen=True):
     metrics: MetricsSnapshot | None = None
     created_at: Timestamp | None = None
     updated_at: Timestamp | None = None
+
+
+class AgentConversationPage(WireModel, frozen=True):
+    """One page of an agent server's conversations; `next_page_id` is None on the last."""
+
+    items: list[AgentConversationInfo]
+    next_page_id: str | None = None
+
+
+class SandboxSpec(WireModel, frozen=True):
+    """What a sandbox is made from."""
+
+    id: str
+    command: list[str] | None = None
+    created_at: Timestamp | None = None
+    initial_env: JsonObject = Field(default_factory=JsonObject, repr=False)
+    working_dir: str | None = None
+
+
+class SandboxSpecPage(WireModel, frozen=True):
+    """One page of sandbox specs; `next_page_id` is None on the last."""
+
+    items: list[SandboxSpec]
+    next_page_id: str | None = None
+
+
+class GeneratedTitle(WireModel, frozen=True):
+    """A title made from the conversation."""
+
+    title: str
+
+
+class AgentAnswer(WireModel, frozen=True):
+    """What the agent said to a question on the side, or at its end."""
+
+    response: str = ""
+
+
+class BashCommand(WireModel, frozen=True):
+    """A command that was started in the sandbox; `timeout` is in seconds."""
+
+    kind: str = "BashCommand"
+    id: str
+    command: str
+    cwd: str | None = None
+    timeout: float | None = None
+    timestamp: Timestamp | None = None
+
+
+class BashOutput(WireModel, frozen=True):
+    """A piece of a command's output; the last has the exit code."""
+
+    kind: str = "BashOutput"
+    id: str
+    command_id: str
+    order: int = 0
+    exit_code: int | None = None
+    stdout: str | None = None
+    stderr: str | None = None
+    timestamp: Timestamp | None = None
+
+
+class BashEventPage(WireModel, frozen=True):
+    """One page of commands and outputs; `next_page_id` is None on the last."""
+
+    items: list[JsonObject]
+    next_page_id: str | None = None
