@@ -151,7 +151,7 @@ class AsyncConversation:
         """The repository in its workspace."""
         return AsyncGit(self)
 
-    async def trajectory(self) -> list[m.V0Event]:
+    async def trajectory(self) -> list[m.V0Event] | list[m.AnyEvent]:
         """All its events that are meant to be seen, at once."""
         return await self.driver.run(workspace.trajectory(self._session, self._snapshot))
 

@@ -32,10 +32,11 @@ class AsyncFiles:
         return await self._conversation.driver.run(workspace.read_file(session, snapshot, path))
 
     async def download(self, path: str, target: str | PathLike[str]) -> Path:
-        """Save a text file as ``target``, whole or not at all; ``zip`` takes binary ones along."""
-        content = await self.read(path)
+        """Save a file as ``target``, whole or not at all. V0 has text files only; ``zip`` takes all along."""
+        session, snapshot = self._conversation.place
         with atomic(target) as file:
-            file.write(content.encode())
+            flow = workspace.save_file(session, snapshot, path, file.write)
+            await self._conversation.driver.run(flow)
         return Path(target)
 
     async def upload(

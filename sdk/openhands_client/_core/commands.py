@@ -214,11 +214,17 @@ def emit(value: Any) -> Flow[None]:
 
 def silence(flow: Flow[T]) -> Flow[T]:
     """The same flow, with what it emits dropped."""
+    return catch(flow, lambda value: None)
+
+
+def catch(flow: Flow[T], take: Callable[[Any], object]) -> Flow[T]:
+    """The same flow, with what it emits given to ``take`` instead."""
     step: Callable[[], Command] = partial(next, flow)
     try:
         while True:
             command = step()
             if isinstance(command, Emit):
+                take(command.value)
                 step = partial(flow.send, None)
                 continue
             try:

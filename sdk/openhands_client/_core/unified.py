@@ -32,6 +32,7 @@ from . import operations as ops
 from .auth import Endpoint
 from .batching import get_one
 from .commands import FilePart, Flow, emit, silence
+from .compat import Variant, first_known
 from .operation import JsonBody, Operation, Query
 from .ordering import NewConversation, user_message
 from .pipeline import call, route_is_missing
@@ -479,21 +480,25 @@ def resume(session: Session, snapshot: Snapshot, patience: Patience) -> Flow[Sna
 
 
 def rename(session: Session, snapshot: Snapshot, title: str) -> Flow[None]:
-    """Both generations are renamed through the V0 route, as in the web frontend."""
-    path = {"conversation_id": snapshot.id}
-    yield from call(session, ops.UPDATE_CONVERSATION, path=path, body={"title": title})
+    """Change the title, by the V1 route where there is one, else by the V0 route, which knows both generations."""
+    path, body = {"conversation_id": snapshot.id}, {"title": title}
+    newer, older = ops.UPDATE_APP_CONVERSATION, ops.UPDATE_CONVERSATION
+    variants: list[Variant[Any]] = [Variant(older, lambda: call(session, older, path=path, body=body))]
+    if snapshot.version == "v1":
+        variants.insert(0, Variant(newer, lambda: call(session, newer, path=path, body=body)))
+    yield from first_known(session, session.endpoint, *variants)
 
 
 def delete(session: Session, conversation_id: str) -> Flow[bool]:
     """Delete a conversation of either generation; false when there was none."""
+    path = {"conversation_id": conversation_id}
+    newer, older = ops.DELETE_APP_CONVERSATION, ops.DELETE_CONVERSATION
+    variants: list[Variant[Any]] = [Variant(older, lambda: call(session, older, path=path))]
+    if _looks_like_a_uuid(conversation_id):
+        variants.insert(0, Variant(newer, lambda: call(session, newer, path=path)))
     try:
-        path = {"conversation_id": conversation_id}
-        return (yield from call(session, ops.DELETE_CONVERSATION, path=path))
-    except NotFoundError as failure:
-        if route_is_missing(failure):
-            raise UnsupportedOperationError(
-                f"{session.endpoint.base_url} has no route to delete a conversation"
-            ) from failure
+        return (yield from first_known(session, session.endpoint, *variants)) is not False
+    except NotFoundError:
         return False
 
 
@@ -583,18 +588,27 @@ def on_agent(
     body: JsonBody | None = None,
     timeout: float | None = None,
 ) -> Flow[T]:
-    """Perform an operation on the conversation's agent server.
+    """Perform an operation on the conversation's agent server. Raises ConflictError when none runs."""
+    path = {"conversation_id": snapshot.id}
+    return (
+        yield from with_agent(
+            session,
+            snapshot,
+            lambda agent: call(session, operation, endpoint=agent, path=path, body=body, timeout=timeout),
+        )
+    )
+
+
+def with_agent(session: Session, snapshot: Snapshot, action: Callable[[Endpoint], Flow[T]]) -> Flow[T]:
+    """Do something at the conversation's agent server.
 
     Its address and key change when the sandbox is restarted; then they are looked up, and used, once more.
     Raises ConflictError when no agent server runs.
     """
-    path = {"conversation_id": snapshot.id}
     endpoint = find_agent(session, snapshot)
     if endpoint is not None:
         try:
-            return (
-                yield from call(session, operation, endpoint=endpoint, path=path, body=body, timeout=timeout)
-            )
+            return (yield from action(endpoint))
         except (AuthenticationError, APIConnectionError) as failure:
             if isinstance(failure, APIConnectionError) and failure.request_sent:
                 raise
@@ -603,7 +617,7 @@ def on_agent(
     endpoint = find_agent(session, fresh)
     if endpoint is None:
         raise _no_agent(fresh)
-    return (yield from call(session, operation, endpoint=endpoint, path=path, body=body, timeout=timeout))
+    return (yield from action(endpoint))
 
 
 def find_agent(session: Session, snapshot: Snapshot) -> Endpoint | None:

@@ -152,7 +152,7 @@ class Conversation:
         """The repository in its workspace."""
         return Git(self)
 
-    def trajectory(self) -> list[m.V0Event]:
+    def trajectory(self) -> list[m.V0Event] | list[m.AnyEvent]:
         """All its events that are meant to be seen, at once."""
         return self.driver.run(workspace.trajectory(self._session, self._snapshot))
 

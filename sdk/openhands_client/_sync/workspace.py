@@ -33,10 +33,11 @@ class Files:
         return self._conversation.driver.run(workspace.read_file(session, snapshot, path))
 
     def download(self, path: str, target: str | PathLike[str]) -> Path:
-        """Save a text file as ``target``, whole or not at all; ``zip`` takes binary ones along."""
-        content = self.read(path)
+        """Save a file as ``target``, whole or not at all. V0 has text files only; ``zip`` takes all along."""
+        session, snapshot = self._conversation.place
         with atomic(target) as file:
-            file.write(content.encode())
+            flow = workspace.save_file(session, snapshot, path, file.write)
+            self._conversation.driver.run(flow)
         return Path(target)
 
     def upload(self, *sources: Source, on_progress: OnBytes | None = None) -> m.FileUploadSuccessResponse:
