@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
@@ -58,7 +58,7 @@ class NewConversation:
     suggested_task: Mapping[str, Any] | None = None
     create_microagent: Mapping[str, Any] | None = None
     replay_json: str | None = None
-    mcp_config: Mapping[str, Any] | None = None
+    mcp_config: Mapping[str, Any] | None = field(default=None, repr=False)  # it may hold keys
     parent: str | None = None
     agent_type: str | None = None
     llm_model: str | None = None
@@ -85,7 +85,7 @@ class NewConversation:
     def only_v1(self) -> list[str]:
         """The arguments that V0 has no place for."""
         names = [name for name in ("parent", "agent_type", "llm_model") if getattr(self, name) is not None]
-        return names if self.run or not self.message else [*names, "run=False"]
+        return names if self.run or not self.has_message else [*names, "run=False"]
 
     def check_for(self, generation: str) -> None:
         """Raises UnsupportedOperationError for arguments that this generation would silently ignore."""
@@ -96,13 +96,18 @@ class NewConversation:
             )
 
     @property
+    def has_message(self) -> bool:
+        """Images alone are a message too."""
+        return self.message is not None or bool(self.image_urls)
+
+    @property
     def title_before_message(self) -> bool:
         """V0 makes a title of the first message, over any that it gets meanwhile, unless it has one before.
 
         So where both are wanted, the message is not part of the creation.
         """
         writes_its_own_message = self.suggested_task or self.create_microagent or self.replay_json
-        return self.title is not None and self.message is not None and not writes_its_own_message
+        return self.title is not None and self.has_message and not writes_its_own_message
 
     def v0_body(self) -> dict[str, Any]:
         held_back = self.title_before_message
@@ -125,7 +130,7 @@ class NewConversation:
 
         A first message that must not wake the agent is not part of it: one server line runs it regardless.
         """
-        wakes = self.message is not None and self.run
+        wakes = self.has_message and self.run
         return m.AppConversationStartRequest(
             conversation_id=uuid.uuid4().hex,
             initial_message=user_message(self.message or "", self.image_urls, run=True) if wakes else None,
@@ -142,7 +147,9 @@ class NewConversation:
 
 
 def user_message(text: str, image_urls: Sequence[str] | None, *, run: bool) -> m.SendMessageRequest:
-    content: list[m.TextContent | m.ImageContent] = [m.TextContent(text=text)]
+    content: list[m.TextContent | m.ImageContent] = []
+    if text or not image_urls:
+        content.append(m.TextContent(text=text))
     if image_urls:
         content.append(m.ImageContent(image_urls=list(image_urls)))
     return m.SendMessageRequest(content=content, run=run)
@@ -159,8 +166,9 @@ def normalize_repository(repository: str | None, provider: str | None) -> tuple[
     host, path = _host_and_path(repository.strip())
     name = path.strip("/").removesuffix(".git")
     if not re.fullmatch(r"[^/\s]+(/[^/\s]+)+", name):
+        given = "this URL" if "@" in repository or "://" in repository else repr(repository)  # no tokens
         raise InvalidArgumentError(
-            f"repository must be owner/name or a clone URL, not {repository!r}; nothing was sent"
+            f"repository must be owner/name or a clone URL, not {given}; nothing was sent"
         )
     return name, provider or _PROVIDER_OF_HOST.get(host)
 

@@ -19,6 +19,7 @@ from openhands_client.errors import (
     AuthenticationError,
     BadRequestError,
     ConflictError,
+    InvalidArgumentError,
     NotFoundError,
     OpenHandsError,
     ServerError,
@@ -163,13 +164,14 @@ def finish(
         if order.title_before_message:
             yield from rename(session, snapshot, order.title or "")
             yield from _send_v0(session, snapshot, order.message or "", order.image_urls)
+            snapshot = yield from refresh(session, snapshot)
     else:
         task = yield from wait_for(session, started, patience)
         if task.app_conversation_id is None:
             raise StartTaskError("the start task is READY but names no conversation", task=task)
         snapshot = yield from get_v1(session, task.app_conversation_id)
-        if order.message is not None and not order.run:
-            yield from send(session, snapshot, order.message, order.image_urls, run=False)
+        if order.has_message and not order.run:
+            yield from send(session, snapshot, order.message or "", order.image_urls, run=False)
     if order.title is not None and snapshot.title != order.title.strip():
         yield from rename(session, snapshot, order.title)
         snapshot = yield from refresh(session, snapshot)
@@ -219,23 +221,26 @@ def _v0_until_running(session: Session, conversation_id: str, patience: Patience
 def get(session: Session, conversation_id: str, api: str | None = None) -> Flow[Snapshot]:
     """Find a conversation in whichever generation has it. Raises NotFoundError."""
     choice = api or session.api
-    if choice == "v0" or not _looks_like_a_uuid(conversation_id):
-        return (yield from get_v0(session, conversation_id))
     if choice == "v1":
         return (yield from get_v1(session, conversation_id))
-    if session.offers.v1 is not False:
-        try:
-            return (yield from get_v1(session, conversation_id))
-        except NotFoundError as failure:
-            if session.offers.v0 is False:
-                raise
-            if route_is_missing(failure):
-                session.offers.v1 = False
-        except OpenHandsError as failure:
-            if not route_is_missing(failure):
-                raise
-            session.offers.v1 = False
-    return (yield from get_v0(session, conversation_id))
+    if choice == "v0" or session.offers.v1 is False or not _looks_like_a_uuid(conversation_id):
+        return (yield from get_v0(session, conversation_id))
+    try:
+        return (yield from get_v1(session, conversation_id))
+    except OpenHandsError as failure:
+        if route_is_missing(failure):
+            session.offers.lack("v1")
+            return (yield from get_v0(session, conversation_id))
+        if not isinstance(failure, NotFoundError) or session.offers.v0 is False:
+            raise
+        not_in_v1 = failure
+    try:
+        return (yield from get_v0(session, conversation_id))
+    except OpenHandsError as failure:
+        if not route_is_missing(failure):
+            raise
+        session.offers.lack("v0")
+        raise not_in_v1 from None
 
 
 def get_v1(session: Session, conversation_id: str) -> Flow[Snapshot]:
@@ -355,7 +360,8 @@ def send(
     try:
         yield from _send_v0(session, snapshot, text, image_urls)
     except (ConflictError, ServerError) as failure:
-        if (yield from get_v0(session, snapshot.id)).status == "RUNNING":
+        # Servers say 409 or 500 when the agent loop is down; a gateway's 502 or 504 leaves it open.
+        if failure.status_code > 500 or (yield from get_v0(session, snapshot.id)).status == "RUNNING":
             raise
         logger.info("conversation %s is not running (%s): starting it", snapshot.id, failure)
         yield from start(session, snapshot, Patience(Deadline.after(session.clock, START_TIMEOUT)))
@@ -380,7 +386,9 @@ def confirm(session: Session, snapshot: Snapshot, accept: bool, reason: str | No
     body = m.ConfirmationResponseRequest(accept=accept, reason=reason)
     try:
         yield from on_agent(session, snapshot, ops.AGENT_RESPOND_TO_CONFIRMATION, body=body)
-    except APITimeoutError:
+    except APITimeoutError as failure:
+        if not failure.request_sent:
+            raise
         # One server line answers only when the run that follows is over. Taken is taken.
         info = yield from on_agent(session, snapshot, ops.AGENT_GET_CONVERSATION)
         if info.execution_status == "waiting_for_confirmation":
@@ -416,7 +424,7 @@ def _stream(
 ) -> Flow[V0Stream | V1Stream]:
     deadline = Deadline.after(session.clock, timeout)
     if snapshot.version == "v0":
-        last = None if after is None else int(after)
+        last = None if after is None else _v0_event_id(after)
         runtime = find_runtime(session, snapshot)
         return V0Stream(session, snapshot.id, runtime, last, until, deadline=deadline)
     if find_agent(session, snapshot) is None:
@@ -426,6 +434,13 @@ def _stream(
         raise _no_agent(snapshot)
     last_id = None if after is None else str(after)
     return V1Stream(session, snapshot.id, endpoint, last_id, until, deadline=deadline)
+
+
+def _v0_event_id(event_id: str | int) -> int:
+    try:
+        return int(event_id)
+    except ValueError:
+        raise InvalidArgumentError(f"after must be the number of a V0 event, not {event_id!r}") from None
 
 
 # Life cycle
@@ -507,7 +522,9 @@ def _run(session: Session, snapshot: Snapshot) -> Flow[None]:
         yield from on_agent(
             session, snapshot, ops.AGENT_RUN_CONVERSATION, body={}, timeout=RUN_ANSWER_TIMEOUT
         )
-    except APITimeoutError:
+    except APITimeoutError as failure:
+        if not failure.request_sent:
+            raise
         logger.debug("/run has not answered yet: this server line answers when the run is over")
     except ConflictError:
         logger.debug("the agent of %s is running already", snapshot.id)
