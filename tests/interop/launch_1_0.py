@@ -16,7 +16,7 @@ import openhands.app_server.utils.docker_utils as docker_utils
 docker_utils.is_running_in_docker = lambda: False
 
 root = pathlib.Path(os.environ["INTEROP_ROOT"])
-os.environ["RUNTIME"] = "process"                     # V1: one agent-server process per sandbox
+os.environ["RUNTIME"] = "process"  # V1: one agent-server process per sandbox
 import openhands.app_server.config as config
 
 for spec in config.get_global_config().sandbox_spec.specs:
@@ -62,7 +62,7 @@ Service._get_process_status = process_status
 Service._wait_for_server_ready = patient_wait
 sandboxes.subprocess = LoggedSubprocess
 
-os.environ["RUNTIME"] = "cli"                         # V0: an in-process runtime
+os.environ["RUNTIME"] = "cli"  # V0: an in-process runtime
 import openhands.server.shared as shared
 
 shared.config.runtime = "cli"

@@ -1,4 +1,4 @@
-"""The examples, as a user runs them, against a real OpenHands server. Run with -s to read what they print."""
+"""The examples, as a user runs them, against real OpenHands servers. Run with -s to read what they print."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.conftest import RealServers
+
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 
 pytestmark = pytest.mark.interop
 
 
-@pytest.mark.parametrize("api", ["v1", "v0"])
+@pytest.mark.parametrize(("line", "api"), [("1.0", "v1"), ("1.0", "v0"), ("1.11", "v1")])
 @pytest.mark.parametrize("example", ["quickstart.py", "quickstart_async.py"])
-def test_the_example_runs(real_server: str, example: str, api: str) -> None:
-    environment = {**os.environ, "OPENHANDS_BASE_URL": real_server}
+def test_the_example_runs(real_servers: RealServers, example: str, line: str, api: str) -> None:
     run = subprocess.run(
         [sys.executable, str(EXAMPLES / example), api],
-        env=environment,
+        env={**os.environ, "OPENHANDS_BASE_URL": real_servers.url(line)},
         capture_output=True,
         text=True,
         timeout=300,

@@ -33,6 +33,7 @@ class Repeat(enum.Enum):
 # Two lines of servers run in the world: app server 1.0 with agent server 1.5, and 1.11 with 1.34.
 OLDER, NEWER = frozenset({"1.0"}), frozenset({"1.11"})
 EVERY_LINE = OLDER | NEWER
+NO_LINE: frozenset[str] = frozenset()  # described or called by the web frontend, but in no published server
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from openhands_client import models as m
 
-from .operation import NEWER, OLDER, Operation, Repeat
+from .operation import NEWER, NO_LINE, OLDER, Operation, Repeat
 
 
 def _success() -> type[m.SuccessResponse]:
@@ -75,7 +75,7 @@ STOP_CONVERSATION = Operation(
     lines=OLDER,
 )
 PAUSE_CONVERSATION = Operation(
-    "app", "pause_conversation", "POST", _CONVERSATION + "/pause", _success, lines=OLDER
+    "app", "pause_conversation", "POST", _CONVERSATION + "/pause", _success, lines=NO_LINE
 )
 GET_CONVERSATION_CONFIG = Operation(
     "app",
@@ -216,7 +216,7 @@ SUBMIT_CONVERSATION_FEEDBACK = Operation(
     "/feedback/conversation",
     lambda: m.FeedbackResponse,
     Repeat.NEVER,
-    lines=OLDER,
+    lines=NO_LINE,
 )
 CHECK_FEEDBACK_EXISTS = Operation(
     "app",
@@ -224,7 +224,7 @@ CHECK_FEEDBACK_EXISTS = Operation(
     "GET",
     "/feedback/conversation/{conversation_id}/{event_id}",
     lambda: m.FeedbackStatus,
-    lines=OLDER,
+    lines=NO_LINE,
 )
 GET_BATCH_FEEDBACK = Operation(
     "app",
@@ -232,7 +232,7 @@ GET_BATCH_FEEDBACK = Operation(
     "GET",
     "/feedback/conversation/{conversation_id}/batch",
     lambda: dict[str, m.FeedbackStatus],
-    lines=OLDER,
+    lines=NO_LINE,
 )
 
 # Settings, secrets, and what a server offers
