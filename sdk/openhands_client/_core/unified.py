@@ -291,10 +291,18 @@ class _Output:
     def __init__(self, limit: int | None) -> None:
         self._left = limit
         self._seen: set[str] = set()
+        self._pages: set[str] = set()
 
     @property
     def full(self) -> bool:
         return self._left is not None and self._left <= 0
+
+    def wants(self, page_id: str | None) -> bool:
+        """Whether there is such a page, and it was not asked for before: a broken chain of pages has no end."""
+        if page_id is None or page_id in self._pages or self.full:
+            return False
+        self._pages.add(page_id)
+        return True
 
     def add(self, snapshots: Iterable[Snapshot]) -> Flow[None]:
         for snapshot in snapshots:
@@ -307,36 +315,48 @@ class _Output:
 
 
 def _list_v0(session: Session, output: _Output, repository: str | None, trigger: str | None) -> Flow[None]:
-    """The V0 list shows both generations. One server line loses items between its pages, so ask for all at
-    once; a server that refuses so large a page has pages that can be trusted."""
+    """The V0 list shows both generations.
+
+    One server line loses items between its pages, and a filter hides that it did. Where that may have
+    happened, everything is asked for at once; a server that refuses so large a page has pages that can be
+    trusted.
+    """
     query = {"selected_repository": repository, "conversation_trigger": trigger, "limit": PAGE}
-    page = yield from call(session, ops.LIST_CONVERSATIONS, query=query)
-    session.offers.v0 = True
-    if page.next_page_id is not None or len(page.results) >= PAGE:
-        try:
-            page = yield from call(session, ops.LIST_CONVERSATIONS, query={**query, "limit": EVERYTHING})
-        except (ValidationError, BadRequestError):
-            logger.debug("the server bounds its pages; following them one by one")
+    page = None
+    if repository is None and trigger is None:
+        page = yield from _v0_page(session, query)
+        yield from output.add(Snapshot(info) for info in page.results)
+        if output.full or (page.next_page_id is None and len(page.results) < PAGE):
+            return
+    try:
+        page = yield from _v0_page(session, {**query, "limit": EVERYTHING})
+    except (ValidationError, BadRequestError):
+        logger.debug("the server bounds its pages; following them one by one")
+        page = page or (yield from _v0_page(session, query))
     yield from output.add(Snapshot(info) for info in page.results)
-    while page.next_page_id is not None and not output.full:
-        page = yield from call(session, ops.LIST_CONVERSATIONS, query={**query, "page_id": page.next_page_id})
+    while output.wants(page.next_page_id):
+        page = yield from _v0_page(session, {**query, "page_id": page.next_page_id})
         yield from output.add(Snapshot(info) for info in page.results)
 
 
+def _v0_page(session: Session, query: Query) -> Flow[m.ConversationInfoResultSet]:
+    page = yield from call(session, ops.LIST_CONVERSATIONS, query=query)
+    session.offers.v0 = True
+    return page
+
+
 def _list_v1(session: Session, output: _Output, repository: str | None, trigger: str | None) -> Flow[None]:
-    page_id: str | None = None
+    query: dict[str, Any] = {"limit": PAGE}
     while not output.full:
-        page = yield from call(
-            session, ops.SEARCH_APP_CONVERSATIONS, query={"limit": PAGE, "page_id": page_id}
-        )
+        page = yield from call(session, ops.SEARCH_APP_CONVERSATIONS, query=query)
         yield from output.add(
             Snapshot(item)
             for item in page.items
             if repository in (None, item.selected_repository) and trigger in (None, item.trigger)
         )
-        page_id = page.next_page_id
-        if page_id is None:
+        if not output.wants(page.next_page_id):
             return
+        query["page_id"] = page.next_page_id
 
 
 # Talking
