@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from openhands_reference_server.domain.script import Script
-from openhands_reference_server.http.access import Access
+from openhands_reference_server.http.access import Access, OpenAccess
 from openhands_reference_server.http.addresses import AgentAddress
 from openhands_reference_server.http.agent_server import create_agent_server
 from openhands_reference_server.http.app_server import create_app_server
+from openhands_reference_server.http.socketio_server import INVALID_KEY, SocketIO
 from openhands_reference_server.live import V0Options
 from openhands_reference_server.scheduler import Clock
 from openhands_reference_server.storage import Store
@@ -52,7 +53,12 @@ class Front:
         v0_options: V0Options | None = None,
     ) -> None:
         self.world = World(store, script=script, clock=clock, v0_options=v0_options)
-        self.app_server = create_app_server(self.world, agent_address, access)
+        access = access or OpenAccess()
+        self.app_server = SocketIO(
+            create_app_server(self.world, agent_address, access),
+            self.world,
+            lambda key, conversation_id: None if access.accepts(key) else INVALID_KEY,
+        )
         self.agent_server = create_agent_server(self.world)
         self._agent_port = str(agent_address.port)
 
@@ -65,3 +71,4 @@ class Front:
     def close(self) -> None:
         """End the world; who waits is let go. May be called more than once."""
         self.world.close()
+        self.app_server.close()

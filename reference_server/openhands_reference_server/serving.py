@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from flask import Flask
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _POLL_SECONDS = 0.01
 _GRACE_SECONDS = 0.06
 _BACKLOG = 128
@@ -62,7 +63,7 @@ class _Server(ThreadedWSGIServer):
     daemon_threads = False
     block_on_close = True
 
-    def __init__(self, listener: socket.socket, app: Flask) -> None:
+    def __init__(self, listener: socket.socket, app: Wsgi) -> None:
         self._connections: set[socket.socket] = set()
         self._changed = threading.Condition()
         host, port = listener.getsockname()[:2]
@@ -94,7 +95,7 @@ class _Server(ThreadedWSGIServer):
 class BackgroundServer:
     """One application on one socket, served from threads of this process."""
 
-    def __init__(self, name: str, listener: socket.socket, app: Flask) -> None:
+    def __init__(self, name: str, listener: socket.socket, app: Wsgi) -> None:
         self.port = port_of(listener)
         self._server = _Server(listener, app)
         self._thread = threading.Thread(

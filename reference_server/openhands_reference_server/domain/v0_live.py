@@ -50,8 +50,8 @@ def frames(conversation_id: str, record: Mapping[str, Any]) -> list[dict[str, An
         case "event":
             return _event_frames(record["event"])
         case "status":
-            news = _RUNTIME_NEWS.get(record["status"])
-            return [] if news is None else [status_update("info", news)]
+            status_id = _RUNTIME_NEWS.get(record["status"])
+            return [] if status_id is None else [status_update("info", status_id)]
         case "renamed":
             title = record["title"] or default_title(conversation_id)
             news = {"status_update": True, "type": "info", "message": conversation_id}

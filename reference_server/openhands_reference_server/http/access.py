@@ -15,12 +15,20 @@ class Access(Protocol):
         """May this request be served?"""
         ...
 
+    def accepts(self, key: str) -> bool:
+        """May somebody with this key (empty: with none) listen over Socket.IO?"""
+        ...
+
 
 class OpenAccess:
     """Everybody may call."""
 
     def allows(self, request: Request) -> bool:
         """Yes."""
+        return True
+
+    def accepts(self, key: str) -> bool:
+        """Yes, whatever the key."""
         return True
 
 
@@ -34,3 +42,7 @@ class SessionKeyAccess:
         """Is the key there and right? Takes constant time."""
         sent = request.headers.get("X-Session-API-Key", "")
         return hmac.compare_digest(sent.encode("latin-1", "replace"), self._key)
+
+    def accepts(self, key: str) -> bool:
+        """Is it the right key? Takes constant time."""
+        return hmac.compare_digest(key.encode("utf-8", "replace"), self._key)

@@ -34,7 +34,7 @@ def create_app_server(world: World, agent_server: AgentAddress, access: Access |
         agent_server: where clients find the agent server.
         access: who may call it; everybody by default.
     """
-    views, activity = Views(agent_server, world.keys), meta.Activity()
+    views, activity = Views(agent_server, world.keys, world.live.connections), meta.Activity()
     access = access or OpenAccess()
 
     def before() -> Response | None:

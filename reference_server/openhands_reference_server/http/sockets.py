@@ -9,9 +9,7 @@ reading one has seen the end, and a peer that does not answer must keep neither.
 from __future__ import annotations
 
 import logging
-import socket
 import threading
-from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -28,12 +26,12 @@ from openhands_reference_server.domain.errors import ConversationNotFound, Sandb
 from openhands_reference_server.domain.v1 import V1Conversation
 from openhands_reference_server.http.answers import dumps
 from openhands_reference_server.http.application import validator
+from openhands_reference_server.http.connections import SOCKET_KEYS, Connection
 from openhands_reference_server.http.session import accept_key, conversation_of_key
 from openhands_reference_server.http.validation import RequestInvalid
 from openhands_reference_server.world import World
 
 _logger = logging.getLogger(__name__)
-_SOCKET_KEYS = ("werkzeug.socket", "gunicorn.socket")
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
 _PING_SECONDS = 25
 _FAREWELL = 0.5
@@ -47,35 +45,6 @@ _GOODBYES = {
 }
 
 
-class _Connection:
-    """The socket of a connection, as simple-websocket uses it, safe for two threads."""
-
-    def __init__(self, raw: socket.socket) -> None:
-        self._raw = raw
-        self._sending = threading.Lock()
-        self.on_end: Callable[[], None] = lambda: None
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def fileno(self) -> int:
-        return self._raw.fileno()
-
-    def recv(self, size: int) -> bytes:
-        return self._raw.recv(size)
-
-    def send(self, data: bytes) -> int:
-        with self._sending:
-            self._raw.sendall(data)
-        return len(data)
-
-    def close(self) -> None:
-        """End the connection for both threads; the web server closes the socket itself."""
-        try:
-            self._raw.shutdown(socket.SHUT_RDWR)
-        except OSError as error:
-            _logger.debug("the connection has ended already: %s", error)
-        self.on_end()
-
-
 def install(app: Flask, world: World) -> None:
     """Add the stream to the agent server."""
     app.config["SOCK_SERVER_OPTIONS"] = {
@@ -85,7 +54,7 @@ def install(app: Flask, world: World) -> None:
     }
 
     def stream(ws: Server, conversation_id: str) -> None:
-        connection = cast(_Connection, ws.sock)
+        connection = cast(Connection, ws.sock)
         connection.on_end = ws.event.set
         try:
             conversation = conversation_of_key(world, conversation_id)
@@ -117,14 +86,14 @@ def refusal(world: World) -> Response | None:
         del refused.headers["Content-Type"]
         return refused
     world.check_running(g.sandbox_id)
-    for key in _SOCKET_KEYS:
+    for key in SOCKET_KEYS:
         if key in request.environ:
-            request.environ[key] = _Connection(request.environ[key])
+            request.environ[key] = Connection(request.environ[key])
     return None
 
 
 def _serve(
-    ws: Server, connection: _Connection, world: World, conversation: V1Conversation, *, resend_all: bool
+    ws: Server, connection: Connection, world: World, conversation: V1Conversation, *, resend_all: bool
 ) -> None:
     """Send what is there, then what comes; take messages; until one side ends it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from openhands_reference_server.domain import sandbox as sandboxes
@@ -26,11 +27,20 @@ _FAILED = (v1.FAILED, v1.STUCK)
 
 
 class Views:
-    """Renders states for one server: it knows where the agent server is and who may use it."""
+    """Renders states for one server.
 
-    def __init__(self, agent_server: AgentAddress, keys: SessionKeys) -> None:
+    Args:
+        agent_server: where the agent server is.
+        keys: makes the keys for it.
+        connections: counts the Socket.IO clients of a V0 conversation.
+    """
+
+    def __init__(
+        self, agent_server: AgentAddress, keys: SessionKeys, connections: Callable[[str], int]
+    ) -> None:
         self._agent_server = agent_server
         self._keys = keys
+        self._connections = connections
 
     def start_task(self, task: StartTask) -> dict[str, Any]:
         """AppConversationStartTask."""
@@ -105,7 +115,7 @@ class Views:
             "selected_branch": one.selected_branch,
             "git_provider": one.git_provider,
             "trigger": one.trigger,
-            "num_connections": 0,
+            "num_connections": self._connections(one.id),
             "url": f"/api/conversations/{one.id}" if one.has_loop else None,
             "session_api_key": None,
             "created_at": one.created_at,

@@ -1,0 +1,96 @@
+"""A plain python-socketio client that writes down what it hears; never our own SDK."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import socketio
+from socketio.exceptions import ConnectionError as NotConnected
+
+WEBSOCKET, POLLING = ["websocket"], ["polling"]
+TIMEOUT = 10.0
+
+
+class Ear:
+    """One connection, and the frames that came over it."""
+
+    def __init__(self, namespace: str = "/") -> None:
+        self.client = socketio.Client(reconnection=False)
+        self._frames: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self.client.on("oh_event", self._frames.put)
+        self.refusal = ""
+        self.client.on("connect_error", self._refused, namespace=namespace)
+        self.client.on("disconnect", lambda *_: self._frames.put(None))
+
+    def _refused(self, reason: Any) -> None:
+        self.refusal = reason["message"] if isinstance(reason, dict) else str(reason)
+
+    def next(self) -> dict[str, Any]:
+        frame = self._frames.get(timeout=TIMEOUT)
+        assert frame is not None, "the server has disconnected"
+        return frame
+
+    def until(self, last: str) -> list[dict[str, Any]]:
+        """Frames up to and including the one with this word."""
+        frames = [self.next()]
+        while word(frames[-1]) != last:
+            frames.append(self.next())
+        return frames
+
+    def rest(self) -> list[dict[str, Any]]:
+        """All frames until the server disconnects."""
+        frames = []
+        while (frame := self._frames.get(timeout=TIMEOUT)) is not None:
+            frames.append(frame)
+        return frames
+
+    def act(self, action: Any, *, name: str = "oh_user_action") -> None:
+        self.client.emit(name, action)
+
+    def say(self, text: str) -> None:
+        self.act({"action": "message", "args": {"content": text}})
+
+
+@contextmanager
+def listening(
+    url: str, transports: list[str] = WEBSOCKET, *, ear: Ear | None = None, **query: Any
+) -> Iterator[Ear]:
+    """A client that is connected."""
+    ear = ear or Ear()
+    try:
+        ear.client.connect(
+            f"{url}?{urlencode(query, doseq=True)}", transports=transports, wait_timeout=TIMEOUT
+        )
+        yield ear
+    finally:
+        ear.client.disconnect()
+
+
+def refusal(url: str, transports: list[str] = WEBSOCKET, **query: Any) -> str:
+    """Why the server does not let a client in."""
+    ear = Ear()
+    with pytest.raises(NotConnected), listening(url, transports, ear=ear, **query):
+        pass
+    return ear.refusal
+
+
+def word(frame: dict[str, Any]) -> str:
+    """What kind of frame it is."""
+    if frame.get("status_update"):
+        return "title" if "conversation_title" in frame else f"{frame['type']} {frame['id']}"
+    if frame.get("error"):
+        return "refused"
+    match frame:
+        case {"observation": "agent_state_changed"}:
+            return f"is {frame['extras']['agent_state']}"
+        case {"action": "change_agent_state"}:
+            return f"to {frame['args']['agent_state']}"
+        case {"action": action}:
+            return f"{frame['source']} {action}"
+        case _:
+            return f"got {frame['observation']}"
