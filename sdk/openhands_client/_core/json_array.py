@@ -4,46 +4,83 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from typing import Any
+
+_MARK = re.compile(r'["\\{}\[\]]')
+_BETWEEN = re.compile(r"[\s,]*")
 
 
 class JsonArrayReader:
-    """Feed it bytes, get the elements that are complete. Raises ValueError when it is not a JSON array."""
+    """Feed it bytes, get the elements that are complete.
+
+    Raises ValueError when it is not a JSON array of objects or arrays. Every character is looked at once:
+    an element may be large, and come in many pieces.
+    """
 
     def __init__(self) -> None:
         self._decode_utf8 = codecs.getincrementaldecoder("utf-8")().decode
-        self._decoder = json.JSONDecoder()
-        self._text = ""
-        self._started = False
+        self._depth = 0  # 1 is the array, 2 an element of it
+        self._in_string = False
+        self._escaped = -1  # the position that a backslash takes the meaning from
+        self._length = 0  # of all text before this piece
+        self._element: list[str] = []  # the pieces of an element that is not complete
         self.finished = False
 
     def feed(self, piece: bytes) -> list[Any]:
-        self._text += self._decode_utf8(piece)
-        elements = []
-        while (element := self._next()) is not None:
-            elements.append(element[0])
+        text = self._decode_utf8(piece)
+        elements: list[Any] = []
+        read = 0  # so much of the text belongs to complete elements or lies between them
+        for mark in _MARK.finditer(text):
+            at = mark.start()
+            if self.finished:
+                break
+            if self._depth < 2:
+                self._check_between(text[read:at], mark[0])
+                read = at
+            self._take(mark[0], self._length + at)
+            if self._depth == 1 and mark[0] in "}]":
+                elements.append(self._complete(text[read : at + 1]))
+            if self._depth < 2:
+                read = at + 1
+        if not self.finished:
+            self._keep(text[read:])
+        self._length += len(text)
         return elements
 
-    def _next(self) -> tuple[Any] | None:
-        """The next element in a tuple, as it may be anything; None when more bytes are needed."""
-        text = self._text.lstrip(" \t\r\n,") if self._started else self._text.lstrip()
-        if self.finished or not text:
-            return None
-        if not self._started:
-            if text[0] != "[":
-                raise ValueError("not a JSON array")
-            self._started = True
-            self._text = text[1:]
-            return self._next()
-        if text[0] == "]":
-            self.finished = True
-            return None
-        if text[0] not in '{["':
-            raise ValueError("only arrays of objects, arrays and strings can be read piece by piece")
+    def _check_between(self, text: str, mark: str) -> None:
+        """What may stand before an element, or at the end."""
+        opens = mark in "{[" if self._depth else mark == "["
+        closes = self._depth == 1 and mark == "]"
+        if not _BETWEEN.fullmatch(text) or not (opens or closes):
+            raise ValueError("not a JSON array of objects")
+
+    def _take(self, mark: str, at: int) -> None:
+        if self._in_string:
+            if at == self._escaped:
+                return
+            if mark == "\\":
+                self._escaped = at + 1
+            elif mark == '"':
+                self._in_string = False
+        elif mark == '"':
+            self._in_string = True
+        elif mark in "{[":
+            self._depth += 1
+        elif mark in "}]":
+            self._depth -= 1
+            self.finished = self._depth == 0
+
+    def _complete(self, rest: str) -> Any:
+        text = "".join([*self._element, rest])
+        self._element.clear()
         try:
-            element, end = self._decoder.raw_decode(text)
-        except json.JSONDecodeError:
-            self._text = text
-            return None  # cut in the middle; if it is broken instead, the array never finishes
-        self._text = text[end:]
-        return (element,)
+            return json.loads(text)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+    def _keep(self, text: str) -> None:
+        if self._depth >= 2:
+            self._element.append(text)
+        elif not _BETWEEN.fullmatch(text):
+            raise ValueError("not a JSON array of objects")
