@@ -58,10 +58,7 @@ class AsyncTransport:
         """Send a request and read only the head of the answer. Raises APIConnectionError."""
         client = self._open_client()
         with _failures_of(request):
-            outgoing = _build(client, request)
-            response = await client.send(outgoing, stream=True, follow_redirects=False)
-        if request.silence is not None:
-            outgoing.extensions["timeout"]["read"] = request.silence  # read when reading the body begins
+            response = await client.send(_build(client, request), stream=True, follow_redirects=False)
         return AsyncStreamedBody(request, response)
 
     async def aclose(self) -> None:

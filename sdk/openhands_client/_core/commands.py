@@ -29,11 +29,7 @@ class FilePart(NamedTuple):
 
 @dataclass(slots=True)
 class Request:
-    """One HTTP request.
-
-    ``timeout`` is the longest silence in seconds; None waits for ever. ``silence`` is that within a body
-    that is read piece by piece, where it differs.
-    """
+    """One HTTP request. ``timeout`` is the longest silence in seconds; None waits for ever."""
 
     method: str
     url: str
@@ -41,7 +37,6 @@ class Request:
     content: bytes | None = field(default=None, repr=False)
     timeout: float | None = None
     files: Sequence[FilePart] = ()
-    silence: float | None = None
 
 
 @dataclass(slots=True)

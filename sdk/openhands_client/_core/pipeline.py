@@ -51,8 +51,7 @@ def limited(request: Request, deadline: Deadline | None) -> Request:
     """The same request, which nobody waits for beyond the deadline."""
     if deadline is None:
         return request
-    silence = None if request.silence is None else deadline.timeout(request.silence)
-    return replace(request, timeout=deadline.timeout(request.timeout), silence=silence)
+    return replace(request, timeout=deadline.timeout(request.timeout))
 
 
 def exchange(endpoint: Endpoint, request: Request, asked: str) -> Flow[Response]:

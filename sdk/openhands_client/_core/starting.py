@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("openhands_client")
 
 POLL = Backoff(first=0.1, factor=1.4, longest=3.0)
-SILENCE = 15.0  # seconds; a stream that says nothing for longer may be dead, and polling will tell
 STAGES = (
     "WORKING",
     "WAITING_FOR_SANDBOX",
@@ -127,7 +126,7 @@ def order_with_stages(
     """
     if session.offers.stream_start is not False:
         try:
-            return (yield from open_stages(session, order, timeout=None, silence=SILENCE))
+            return (yield from open_stages(session, order, timeout=None))
         except OpenHandsError as failure:
             if not route_is_missing(failure):
                 raise
@@ -136,12 +135,14 @@ def order_with_stages(
 
 
 def open_stages(
-    session: Session, order: AppConversationStartRequest, *, timeout: float | None, silence: float | None
+    session: Session, order: AppConversationStartRequest, *, timeout: float | None
 ) -> Flow[Stages]:
-    """Order a V1 conversation, and have its stages streamed."""
+    """Order a V1 conversation, and have its stages streamed.
+
+    A real server goes on with the start only as long as somebody reads the stream.
+    """
     operation = ops.STREAM_START_APP_CONVERSATION
     request = operation.request(session.endpoint.base_url, None, None, order, timeout)
-    request.silence = silence
     body = yield from session.retry.run(
         operation.repeat,
         lambda: open_stream(session.endpoint, limited(request, session.deadline), str(operation)),
@@ -154,11 +155,12 @@ def open_stages(
 def follow(stages: Stages, patience: Patience) -> Flow[AppConversationStartTask]:
     """Watch a start; return the last stage that was read.
 
-    That is not a final one when the stream broke off or fell silent, or when it could be silent until after
-    the deadline: then polling goes on from there. Raises StartTaskError when the server said nothing at all.
+    That is not a final one when the stream broke off: then polling goes on from there. A stream that is silent
+    is not left before the deadline, because that would end the start. Raises StartTaskError when the server
+    said nothing at all.
     """
     task = None
-    while patience.deadline.leaves(SHORTEST_TIMEOUT if task is None else SILENCE):
+    while patience.deadline.leaves(SHORTEST_TIMEOUT):
         try:
             news = yield from stages.read()
         except (APIConnectionError, ResponseFormatError) as failure:
@@ -181,7 +183,7 @@ def follow(stages: Stages, patience: Patience) -> Flow[AppConversationStartTask]
 
 def stream_start(session: Session, order: AppConversationStartRequest) -> Flow[None]:
     """Start a conversation and emit its task at every stage."""
-    stages = yield from open_stages(session, order, timeout=session.timeout, silence=None)
+    stages = yield from open_stages(session, order, timeout=session.timeout)
     while (news := (yield from stages.read())) is not None:
         for task in news:
             yield from emit(task)

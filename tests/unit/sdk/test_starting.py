@@ -16,7 +16,6 @@ from openhands_client._core.commands import Flow, Open, Read
 from openhands_client._core.ordering import NewConversation
 from openhands_client._core.session import Session
 from openhands_client._core.starting import (
-    SILENCE,
     STAGES,
     Patience,
     Progress,
@@ -167,13 +166,14 @@ def test_a_stream_that_broke_in_its_last_stage_needs_no_polling() -> None:
     assert start.lines == [STREAM, FOUND]
 
 
-def test_a_stream_that_falls_silent_is_polled_instead() -> None:
-    start = Start({STREAM: lambda request: pieces, POLL: polls("READY")})
-    pieces = Pieces(streamed(task("WORKING"))[:-1], after(SILENCE, SLOW, start.clock))
+def test_a_stream_that_falls_silent_is_not_left() -> None:
+    """A real server stops starting the conversation when nobody reads the stream any more."""
+    first = streamed(task("WORKING"))[:-1]
+    start = Start({STREAM: lambda request: pieces})
+    pieces = Pieces(first, after(300.0, b",\n" + streamed(task("READY"))[2:], start.clock))
     start.create()
     assert start.result.id == ID
-    assert start.lines == [STREAM, POLL, FOUND]
-    assert start.player.requests[0].silence == SILENCE
+    assert start.lines == [STREAM, FOUND]
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_a_deadline_holds_whatever_hangs(hangs: str, timeout: float) -> None:
 
     def body_silent() -> Any:
         request = start.player.requests[0]
-        start.clock.advance(request.silence if request.silence is not None else 3600)
+        start.clock.advance(request.timeout if request.timeout is not None else 3600)
         return SLOW
 
     beats = [after(0.5, b" ", start_clock := Clock()) for _ in range(10_000)]
