@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 
 from openhands_reference_server.broadcast import Broadcast, InProcessBroadcast
 from openhands_reference_server.domain import conversations, sandbox, start_task, v0, v1
-from openhands_reference_server.domain.changes import Changes, Event, Fold, State
+from openhands_reference_server.domain.changes import Changes, Event, Fold, Record, State
 from openhands_reference_server.domain.conversations import Conversation
 from openhands_reference_server.domain.errors import ConversationNotFound, SandboxNotFound, ServerClosing
 from openhands_reference_server.domain.event_log import EventLog
@@ -180,6 +180,10 @@ class Core:
         if log is None:
             log = self._logs[conversation_id] = EventLog(self._store.read(Kind.CONVERSATION, conversation_id))
         return log
+
+    def records(self, conversation_id: str) -> Iterable[Record]:
+        """The whole log of a conversation, oldest first."""
+        return self._store.read(Kind.CONVERSATION, conversation_id)
 
     # -- changing -----------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,10 +13,18 @@ from openhands_reference_server.domain import sandbox, start_task, v0, v1
 from openhands_reference_server.domain.errors import DomainError
 from openhands_reference_server.domain.identifiers import sandbox_id
 from openhands_reference_server.domain.sandbox import Sandbox
-from openhands_reference_server.domain.script import READY, Script, Stage, StartFailure
+from openhands_reference_server.domain.script import (
+    PREPARING_REPOSITORY,
+    READY,
+    Clone,
+    Script,
+    Stage,
+    StartFailure,
+)
 from openhands_reference_server.domain.start_task import StartTask
 from openhands_reference_server.domain.v0 import V0Conversation
 from openhands_reference_server.domain.v1 import V1Conversation
+from openhands_reference_server.workspace.workspaces import Workspaces
 
 _logger = logging.getLogger(__name__)
 
@@ -23,33 +32,48 @@ Reached = Callable[[Stage], bool]
 """Does what a stage brings; says whether to go on to the next."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """A start in progress.
+
+    Attributes:
+        stages: what is to come.
+        reached: told of each stage.
+        v0: the conversation, if it is one of V0, with a workspace that repositories are cloned into.
+    """
+
+    stages: Iterator[tuple[float, Stage]]
+    reached: Reached
+    v0: V0Conversation | None = None
+
+
 class Starts:
     """All starts in progress of one world."""
 
-    def __init__(self, core: Core, script: Script) -> None:
+    def __init__(self, core: Core, script: Script, workspaces: Workspaces) -> None:
         self._core = core
         self._script = script
+        self._workspaces = workspaces
         self._v0_starts: dict[str, object] = {}
 
     def begin_task(self, task: StartTask) -> None:
         """Walk a new start task through its stages."""
-        self._walk(task.request, partial(self._task_reached, task.id))
+        self._next(_Walk(self._stages(task.request), partial(self._task_reached, task.id)))
 
     def begin_v0(self, conversation: V0Conversation) -> None:
         """Bring up the agent loop of a V0 conversation that is STARTING."""
         attempt = self._v0_starts[conversation.id] = object()
-        self._walk({"conversation_id": conversation.id}, partial(self._v0_reached, conversation.id, attempt))
-
-    def _walk(self, request: Mapping[str, Any], reached: Reached) -> None:
-        self._next(self._stages(request), reached)
+        request = {"conversation_id": conversation.id}
+        reached = partial(self._v0_reached, conversation.id, attempt)
+        self._next(_Walk(self._stages(request), reached, conversation))
 
     def _stages(self, request: Mapping[str, Any]) -> Iterator[tuple[float, Stage]]:
         """What the script says; nothing of it runs before the first stage is asked for."""
         yield from self._script.start(request)
 
-    def _next(self, stages: Iterator[tuple[float, Stage]], reached: Reached) -> None:
-        delay, stage = self._next_stage(stages)
-        self._core.scheduler.after(delay, partial(self._arrive, stage, stages, reached))
+    def _next(self, walk: _Walk) -> None:
+        delay, stage = self._next_stage(walk.stages)
+        self._core.scheduler.after(delay, partial(self._arrive, stage, walk))
 
     def _next_stage(self, stages: Iterator[tuple[float, Stage]]) -> tuple[float, Stage]:
         try:
@@ -58,10 +82,24 @@ class Starts:
             _logger.exception("the script failed")
             return 0.0, StartFailure(str(error) or type(error).__name__)
 
-    def _arrive(self, stage: Stage, stages: Iterator[tuple[float, Stage]], reached: Reached) -> None:
+    def _arrive(self, stage: Stage, walk: _Walk) -> None:
         with self._core.lock:
-            if not self._core.closed and reached(stage):
-                self._next(stages, reached)
+            if self._core.closed or not walk.reached(stage):
+                return
+            if isinstance(stage, Clone) and walk.v0 is not None:
+                branch = walk.v0.selected_branch
+                self._workspaces.clone(walk.v0.id, stage.source, branch, partial(self._cloned, walk))
+            else:
+                self._next(walk)
+
+    def _cloned(self, walk: _Walk, failure: str | None) -> None:
+        with self._core.lock:
+            if self._core.closed:
+                return
+            if failure is None:
+                self._next(walk)
+            else:
+                walk.reached(StartFailure(failure))
 
     # -- V0 -----------------------------------------------------------------------------------------
 
@@ -95,7 +133,8 @@ class Starts:
             else:
                 home = self._home_of(task)
                 with self._core.changing_task(task) as changes:
-                    start_task.reach(changes, stage, sandbox_id=home.id)
+                    name = PREPARING_REPOSITORY if isinstance(stage, Clone) else stage
+                    start_task.reach(changes, name, sandbox_id=home.id)
                 return True
         except DomainError as error:
             self._fail(task, str(error))

@@ -38,9 +38,12 @@ from openhands_reference_server.domain.v0 import V0Conversation
 from openhands_reference_server.domain.v1 import V1Conversation
 from openhands_reference_server.keys import SessionKeys
 from openhands_reference_server.live import Live, Room, V0Options
+from openhands_reference_server.notes import NoteBook
 from openhands_reference_server.scheduler import Clock, SystemClock
+from openhands_reference_server.settings import Settings
 from openhands_reference_server.starting import Starts
 from openhands_reference_server.storage import Store
+from openhands_reference_server.workspace.workspaces import Workspaces
 
 _logger = logging.getLogger(__name__)
 
@@ -109,6 +112,9 @@ class World:
 
     Attributes:
         live: those who follow V0 conversations.
+        workspaces: the files and repositories of V0 conversations.
+        notes: what people say about conversations.
+        settings: the user's settings and secrets.
     """
 
     def __init__(
@@ -125,7 +131,10 @@ class World:
         self.keys = SessionKeys(store.secret())
         script = script or AgentScript()
         Agents(self.core, script)
-        self._starts = Starts(self.core, script)
+        self.workspaces = Workspaces(self.core, store)
+        self.notes = NoteBook(self.core)
+        self.settings = Settings(self.core, store)
+        self._starts = Starts(self.core, script, self.workspaces)
         v0_options = v0_options or V0Options()
         self._room = Room(self.core, v0_options.max_concurrent_conversations)
         self.live = Live(self.core, self.start, close_delay=v0_options.close_delay)
@@ -136,6 +145,7 @@ class World:
 
     def close(self) -> None:
         """Stop everything that goes on; who waits is let go."""
+        self.workspaces.close()
         self.core.close()
 
     @property

@@ -64,3 +64,74 @@ class UnknownPage(DomainError):
     def __init__(self, page_id: str) -> None:
         super().__init__("Unknown page_id")
         self.page_id = page_id
+
+
+class EventHidden(DomainError):
+    """The event is none that users see."""
+
+    def __init__(self, event_id: int) -> None:
+        super().__init__("The event is hidden")
+        self.event_id = event_id
+
+
+class AgentSessionNotFound(DomainError):
+    """Only a running agent loop has loaded anything."""
+
+    def __init__(self) -> None:
+        super().__init__("Agent session not found for this conversation")
+
+
+class FileMissing(DomainError):
+    """The workspace has no such file or directory."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"File not found: {path}")
+
+
+class PathOutside(DomainError):
+    """The path leads out of the workspace."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"The path does not lead into the workspace: {path}")
+
+
+class BinaryFile(DomainError):
+    """The file is no text."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"Unable to open binary file: {path}")
+
+
+class FileTooLarge(DomainError):
+    """An upload brings a file that is longer than allowed."""
+
+    def __init__(self) -> None:
+        super().__init__("Request Entity Too Large")
+
+
+class NotAGitRepository(DomainError):
+    """The workspace is not under version control."""
+
+    def __init__(self) -> None:
+        super().__init__("Not a git repository")
+
+
+class SettingsNotFound(DomainError):
+    """No settings were stored yet."""
+
+    def __init__(self) -> None:
+        super().__init__("Settings not found")
+
+
+class SecretNotFound(DomainError):
+    """No secret has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Secret not found: {name}")
+
+
+class SecretExists(DomainError):
+    """Another secret has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Secret already exists: {name}")

@@ -16,11 +16,12 @@ from typing import Any, Protocol, TypeAlias
 
 WORKING, READY, ERROR = "WORKING", "READY", "ERROR"
 WAITING_FOR_SANDBOX, STARTING_CONVERSATION = "WAITING_FOR_SANDBOX", "STARTING_CONVERSATION"
+PREPARING_REPOSITORY = "PREPARING_REPOSITORY"
 
 START_STAGES = (
     WORKING,
     WAITING_FOR_SANDBOX,
-    "PREPARING_REPOSITORY",
+    PREPARING_REPOSITORY,
     "RUNNING_SETUP_SCRIPT",
     "SETTING_UP_GIT_HOOKS",
     "SETTING_UP_SKILLS",
@@ -84,8 +85,15 @@ class StartFailure:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """The stage PREPARING_REPOSITORY of a V0 conversation, with a repository for its workspace."""
+
+    source: str
+
+
 Act: TypeAlias = Run | Think | Say | Finish | Fail | GetStuck
-Stage: TypeAlias = str | StartFailure
+Stage: TypeAlias = str | Clone | StartFailure
 Turn: TypeAlias = Callable[[str, int], Iterable[Act]]
 
 
@@ -119,6 +127,7 @@ class AgentScript:
         stage_delays: other delays for single stages; `math.inf` means never.
         fail_at: the stage instead of which the start fails, if any.
         failure: the detail of that failure.
+        repository: the path or URL of a repository that is cloned into the workspaces of V0 conversations.
     """
 
     acts: Turn = echo_and_finish
@@ -127,6 +136,7 @@ class AgentScript:
     stage_delays: Mapping[str, float] = field(default_factory=dict)
     fail_at: str | None = None
     failure: str = "The sandbox could not be prepared"
+    repository: str | None = None
 
     def start(self, request: Mapping[str, Any]) -> Iterator[tuple[float, Stage]]:
         """All documented stages, up to the one that fails."""
@@ -135,7 +145,10 @@ class AgentScript:
             if stage == self.fail_at:
                 yield delay, StartFailure(self.failure)
                 return
-            yield delay, stage
+            if stage == PREPARING_REPOSITORY and self.repository is not None:
+                yield delay, Clone(self.repository)
+            else:
+                yield delay, stage
 
     def turn(self, message: str, number: int) -> Iterator[tuple[float, Act]]:
         """The acts of this turn, evenly spaced."""

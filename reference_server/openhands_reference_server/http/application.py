@@ -16,7 +16,7 @@ from werkzeug.routing import BaseConverter
 
 from openhands_contract import documents
 from openhands_reference_server.domain.errors import DomainError
-from openhands_reference_server.http import problems
+from openhands_reference_server.http import cors, problems
 from openhands_reference_server.http.answers import dumps
 from openhands_reference_server.http.docs_page import docs_page
 from openhands_reference_server.http.validation import RequestValidator
@@ -57,6 +57,7 @@ def new_application(
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
     app.url_map.converters["event_id"] = _EventIdConverter
+    cors.install(app)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     _add_documents(app, document_name)

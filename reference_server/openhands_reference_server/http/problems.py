@@ -14,15 +14,25 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 from wsproto.utilities import RemoteProtocolError
 
 from openhands_reference_server.domain.errors import (
+    AgentSessionNotFound,
+    BinaryFile,
     ConversationNotFound,
     DomainError,
+    EventHidden,
     EventNotFound,
+    FileMissing,
+    FileTooLarge,
     IllegalTransition,
+    NotAGitRepository,
     NotRunning,
     ParentNotFound,
+    PathOutside,
     SandboxNotFound,
     SandboxPaused,
+    SecretExists,
+    SecretNotFound,
     ServerClosing,
+    SettingsNotFound,
     UnknownPage,
 )
 from openhands_reference_server.domain.identifiers import InvalidIdentifier, canonical, dashed
@@ -35,6 +45,11 @@ _logger = logging.getLogger(__name__)
 def detail(status: int, text: str) -> Response:
     """The plain form."""
     return json_answer({"detail": text}, status)
+
+
+def error_text(status: int, text: str) -> Response:
+    """The form of what files, git, settings and secrets refuse."""
+    return json_answer({"error": text}, status)
 
 
 def envelope(status: int, message: str, msg_id: str) -> Response:
@@ -53,6 +68,22 @@ def invalid_page(error: UnknownPage) -> Response:
     return json_answer({"detail": [item]}, 422)
 
 
+def _hidden_event(error: EventHidden) -> Response:
+    refused = {
+        "type": "value_error",
+        "loc": ["query", "event_id"],
+        "msg": "Value error, the event is hidden",
+        "input": str(error.event_id),
+    }
+    return json_answer({"detail": [refused]}, 422)
+
+
+def _too_large(text: str) -> Response:
+    answer = detail(413, text)
+    answer.headers["Connection"] = "close"
+    return answer
+
+
 def app_server_problem(error: DomainError) -> Response:
     """What the domain refuses, as the app server says it."""
     match error:
@@ -62,6 +93,24 @@ def app_server_problem(error: DomainError) -> Response:
             return envelope(409, str(error), "CONVERSATION$ILLEGAL_TRANSITION")
         case NotRunning():
             return envelope(409, str(error), "CONVERSATION$NOT_RUNNING")
+        case (
+            FileMissing()
+            | NotAGitRepository()
+            | AgentSessionNotFound()
+            | SettingsNotFound()
+            | SecretNotFound()
+        ):
+            return error_text(404, str(error))
+        case PathOutside():
+            return error_text(400, str(error))
+        case SecretExists():
+            return error_text(409, str(error))
+        case BinaryFile():
+            return error_text(415, str(error))
+        case FileTooLarge():
+            return _too_large(str(error))
+        case EventHidden():
+            return _hidden_event(error)
         case _:
             return _common_problem(error)
 

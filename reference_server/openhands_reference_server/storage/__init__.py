@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from openhands_reference_server.domain.changes import Record
@@ -22,6 +23,7 @@ class Kind(StrEnum):
     """What is stored; the value is the name of the folder."""
 
     CONVERSATION = "conversations"
+    SETTINGS = "settings"
     SANDBOX = "sandboxes"
     START_TASK = "start-tasks"
 
@@ -66,6 +68,10 @@ class Store(Protocol):
 
     def remove(self, kind: Kind, thing_id: str) -> None:
         """Forget a thing, for good when this returns."""
+        ...
+
+    def home(self, conversation_id: str) -> Path:
+        """The directory of a conversation, for its files; it goes when the conversation is removed."""
         ...
 
     def secret(self) -> bytes:

@@ -5,7 +5,9 @@
     DIR/conversations/{id}/events.jsonl       the log: one record per line
     DIR/conversations/{id}/state.json         a snapshot, and how much of the log it covers
     DIR/conversations/{id}/files/             the workspace
+    DIR/conversations/{id}/incoming-…/        uploads on their way; removed at start
     DIR/sandboxes/…, DIR/start-tasks/…        the same for the other kinds, without files
+    DIR/settings/…                            settings and secrets, encrypted
 
 A record is acknowledged only after `fsync`. The records of one decision stand or fall together: all
 but the last say `"more": true`, so that a decision cut short by a crash can be told from a whole one
@@ -30,6 +32,7 @@ from openhands_reference_server.storage.lock import DirectoryLock
 
 _logger = logging.getLogger(__name__)
 _LOG, _SNAPSHOT, _FILES = "events.jsonl", "state.json", "files"
+_INCOMING = "incoming-*"
 _DELETED = {"record": "deleted"}
 _SECRET_BYTES = 32
 _TAIL_BYTES = 64 * 1024
@@ -96,6 +99,8 @@ class DirectoryStore:
             if last is None or last["record"] == _DELETED["record"]:
                 shutil.rmtree(folder)
                 continue
+            for leftover in folder.glob(_INCOMING):
+                shutil.rmtree(leftover)
             yield _stored(folder, log)
 
     def remove(self, kind: Kind, thing_id: str) -> None:
@@ -103,6 +108,10 @@ class DirectoryStore:
         folder = self._folder(kind, thing_id)
         _append_durably(folder / _LOG, _line(_DELETED))
         shutil.rmtree(folder, ignore_errors=True)
+
+    def home(self, conversation_id: str) -> Path:
+        """`DIR/conversations/{id}`."""
+        return self._folder(Kind.CONVERSATION, conversation_id)
 
     def secret(self) -> bytes:
         """The secret in `DIR/secret`; made at first use, for its owner only."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import shutil
+import tempfile
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from openhands_reference_server.domain.changes import Record
@@ -17,6 +21,8 @@ class MemoryStore:
     def __init__(self) -> None:
         self._logs: dict[Kind, dict[str, list[Record]]] = defaultdict(dict)
         self._secret = secrets.token_bytes(32)
+        self._lock = threading.Lock()
+        self._homes: tempfile.TemporaryDirectory[str] | None = None
 
     def append(self, kind: Kind, thing_id: str, records: Sequence[Record]) -> None:
         """Keep them."""
@@ -37,10 +43,25 @@ class MemoryStore:
     def remove(self, kind: Kind, thing_id: str) -> None:
         """Forget it."""
         self._logs[kind].pop(thing_id, None)
+        if kind is Kind.CONVERSATION and self._homes is not None:
+            shutil.rmtree(Path(self._homes.name, checked_name(thing_id)), ignore_errors=True)
+
+    def home(self, conversation_id: str) -> Path:
+        """A directory on disk all the same, because the files in it are real."""
+        with self._lock:
+            if self._homes is None:
+                self._homes = tempfile.TemporaryDirectory(prefix="openhands-", ignore_cleanup_errors=True)
+            home = Path(self._homes.name, checked_name(conversation_id))
+        home.mkdir(exist_ok=True)
+        return home
 
     def secret(self) -> bytes:
         """A secret for this process."""
         return self._secret
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Remove the files."""
+        with self._lock:
+            homes, self._homes = self._homes, None
+        if homes is not None:
+            homes.cleanup()
