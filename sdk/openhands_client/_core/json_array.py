@@ -25,28 +25,40 @@ class JsonArrayReader:
         self._escaped = -1  # the position that a backslash takes the meaning from
         self._length = 0  # of all text before this piece
         self._element: list[str] = []  # the pieces of an element that is not complete
+        self._problem: ValueError | None = None
         self.finished = False
 
     def feed(self, piece: bytes) -> list[Any]:
-        text = self._decode_utf8(piece)
+        """The elements that end in this piece; what breaks after them is told by the next call."""
+        if self._problem is not None:
+            raise self._problem
+        if self.finished:
+            return []
         elements: list[Any] = []
-        read = 0  # so much of the text belongs to complete elements or lies between them
+        try:
+            self._read(self._decode_utf8(piece), elements)
+        except ValueError as problem:
+            if not elements:
+                raise
+            self._problem = problem
+        return elements
+
+    def _read(self, text: str, elements: list[Any]) -> None:
+        done = 0  # so much of the text belongs to complete elements or lies between them
         for mark in _MARK.finditer(text):
             at = mark.start()
-            if self.finished:
-                break
             if self._depth < 2:
-                self._check_between(text[read:at], mark[0])
-                read = at
+                self._check_between(text[done:at], mark[0])
+                done = at
             self._take(mark[0], self._length + at)
+            if self.finished:
+                return
             if self._depth == 1 and mark[0] in "}]":
-                elements.append(self._complete(text[read : at + 1]))
+                elements.append(self._complete(text[done : at + 1]))
             if self._depth < 2:
-                read = at + 1
-        if not self.finished:
-            self._keep(text[read:])
+                done = at + 1
+        self._keep(text[done:])
         self._length += len(text)
-        return elements
 
     def _check_between(self, text: str, mark: str) -> None:
         """What may stand before an element, or at the end."""

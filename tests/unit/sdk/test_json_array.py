@@ -112,8 +112,17 @@ def test_nonsense_neither_hangs_nor_breaks_otherwise(pieces: list[bytes]) -> Non
     ],
 )
 def test_what_is_not_an_array_of_objects_is_refused(content: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - whatever kind of it
-        JsonArrayReader().feed(content)
+    reader = JsonArrayReader()
+    with pytest.raises(ValueError):  # noqa: PT011, PT012 - whatever kind of it, at once or after good elements
+        reader.feed(content)
+        reader.feed(b"")
+
+
+def test_what_is_complete_is_given_before_the_rest_is_refused() -> None:
+    reader = JsonArrayReader()
+    assert reader.feed(b'[{"a": 1}, {"b": 2}, nonsense {') == [{"a": 1}, {"b": 2}]
+    with pytest.raises(ValueError, match="array"):
+        reader.feed(b"")
 
 
 def test_endless_nesting_is_refused() -> None:
