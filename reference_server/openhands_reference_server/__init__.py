@@ -20,6 +20,7 @@ from openhands_reference_server.domain.script import (
 )
 from openhands_reference_server.embedded import ReferenceServer
 from openhands_reference_server.scheduler import ManualClock
+from openhands_reference_server.workspace.files import UploadLimits
 
 __all__ = [
     "AgentScript",
@@ -32,4 +33,5 @@ __all__ = [
     "Say",
     "Script",
     "Think",
+    "UploadLimits",
 ]

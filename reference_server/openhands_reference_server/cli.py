@@ -22,6 +22,7 @@ from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CON
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
 from openhands_reference_server.storage import StorageError
 from openhands_reference_server.storage.lock import DirectoryLock
+from openhands_reference_server.workspace.files import DEFAULT_UPLOAD_LIMIT, UploadLimits
 
 OPEN, SESSION_KEY = "open", "session-key"
 
@@ -121,6 +122,14 @@ def main() -> None:
     type=click.IntRange(min=1),
     help="How many V0 conversations may run; one more stops the least recently used.",
 )
+@click.option(
+    "--upload-limit",
+    default=DEFAULT_UPLOAD_LIMIT // 1024**2,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="MB",
+    help="How much one upload into a V0 workspace may bring.",
+)
 @click.option("--workers", default=1, type=int, help="1; the state lives in one process.")
 @click.option(
     "--backend",
@@ -142,6 +151,7 @@ def serve(
     session_api_key: str | None,
     close_delay: float,
     max_concurrent_conversations: int,
+    upload_limit: int,
     workers: int,
     backend: str,
     i_know_this_is_open: bool,
@@ -169,7 +179,9 @@ def serve(
         data_dir=data_dir,
         lock=_lock(data_dir),
         session_api_key=key,
-        v0_options=V0Options(close_delay, max_concurrent_conversations),
+        v0_options=V0Options(
+            close_delay, max_concurrent_conversations, UploadLimits.both(upload_limit * 1024**2)
+        ),
     )
     if backend == "gunicorn" or (backend == "auto" and _has_gunicorn()):
         _serve_on_gunicorn(settings, listeners)

@@ -17,6 +17,7 @@ from openhands_reference_server.http.addresses import AgentAddress
 from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
 from openhands_reference_server.scheduler import Clock
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
+from openhands_reference_server.workspace.files import UploadLimits
 from openhands_reference_server.world import World
 
 _HOST = "127.0.0.1"
@@ -33,6 +34,7 @@ class ReferenceServer:
         close_delay: seconds after its last Socket.IO client left until an idle V0 conversation is stopped.
         max_concurrent_conversations: how many V0 conversations may run at once; one more stops the least
             recently used. In tests that share a server, give it room.
+        upload_limits: how much an upload into a workspace may bring.
     """
 
     def __init__(
@@ -44,12 +46,15 @@ class ReferenceServer:
         clock: Clock | None = None,
         close_delay: float = DEFAULT_CLOSE_DELAY,
         max_concurrent_conversations: int = DEFAULT_MAX_CONCURRENT,
+        upload_limits: UploadLimits | None = None,
     ) -> None:
         self._script = script
         self._data_dir = data_dir
         self._access = OpenAccess() if session_api_key is None else SessionKeyAccess(session_api_key)
         self._clock = clock
-        self._v0_options = V0Options(close_delay, max_concurrent_conversations)
+        self._v0_options = V0Options(
+            close_delay, max_concurrent_conversations, upload_limits or UploadLimits()
+        )
         self._front: Front | None = None
         self._servers: tuple[BackgroundServer, ...] = ()
 

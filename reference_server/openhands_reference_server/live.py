@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from openhands_reference_server.domain import v0, v0_live, v0_rest
 from openhands_reference_server.domain.errors import ConversationNotFound
 from openhands_reference_server.domain.v0 import V0Conversation
 from openhands_reference_server.scheduler import Step
+from openhands_reference_server.workspace.files import UploadLimits
 
 DEFAULT_CLOSE_DELAY = 15.0
 DEFAULT_MAX_CONCURRENT = 3
@@ -32,10 +33,14 @@ class V0Options:
     Attributes:
         close_delay: seconds after the last client left until an idle conversation is stopped.
         max_concurrent_conversations: how many may run at once.
+        nested: each has a runtime of its own, with its own url and key.
+        uploads: how much an upload may bring.
     """
 
     close_delay: float = DEFAULT_CLOSE_DELAY
     max_concurrent_conversations: int = DEFAULT_MAX_CONCURRENT
+    nested: bool = False
+    uploads: UploadLimits = field(default_factory=UploadLimits)
 
 
 @dataclass(frozen=True, slots=True)

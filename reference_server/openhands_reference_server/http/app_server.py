@@ -25,25 +25,18 @@ from openhands_reference_server.http.access import Access, OpenAccess
 from openhands_reference_server.http.addresses import AgentAddress
 from openhands_reference_server.http.application import new_application, operation_id
 from openhands_reference_server.http.views import Views
-from openhands_reference_server.workspace.files import UploadLimits
 from openhands_reference_server.world import World
 
 _V0_PREFIX = "/api/conversations/"
 
 
-def create_app_server(
-    world: World,
-    agent_server: AgentAddress,
-    access: Access | None = None,
-    upload_limits: UploadLimits | None = None,
-) -> Flask:
+def create_app_server(world: World, agent_server: AgentAddress, access: Access | None = None) -> Flask:
     """Make the application.
 
     Args:
         world: what it serves.
         agent_server: where clients find the agent server.
         access: who may call it; everybody by default.
-        upload_limits: how much an upload may bring.
     """
     views, activity = Views(agent_server, world.keys, world.live.connections), meta.Activity()
     access = access or OpenAccess()
@@ -67,7 +60,7 @@ def create_app_server(
             v0_conversations.blueprint(world, views),
             v0_contents.blueprint(world, views),
             v0_events.blueprint(world),
-            v0_workspace.blueprint(world, upload_limits or UploadLimits()),
+            v0_workspace.blueprint(world),
             feedback.blueprint(world),
             settings.blueprint(world),
             app_conversations.blueprint(world, views),

@@ -11,14 +11,14 @@ from flask import Blueprint, Response, request
 
 from openhands_reference_server.http.answers import asked, dumps, json_answer
 from openhands_reference_server.http.forms import discard_rest, receive_files
-from openhands_reference_server.workspace.files import UploadLimits, decoded
+from openhands_reference_server.workspace.files import decoded
 from openhands_reference_server.world import World
 
 _ONE = "/api/conversations/<conversation_id>"
 _FILES = "files"
 
 
-def blueprint(world: World, limits: UploadLimits) -> Blueprint:
+def blueprint(world: World) -> Blueprint:
     """The routes."""
     routes = Blueprint("v0-workspace", __name__)
     workspaces = world.workspaces
@@ -48,7 +48,7 @@ def blueprint(world: World, limits: UploadLimits) -> Blueprint:
 
     @routes.post(f"{_ONE}/upload-files", endpoint="uploadFiles")
     def upload_files(conversation_id: str) -> Response:
-        with workspaces.of(conversation_id).receiving(limits) as upload:
+        with workspaces.of(conversation_id).receiving() as upload:
             receive_files(upload, _FILES)
             uploaded = upload.place()
         skipped = [{"name": name, "reason": reason} for name, reason in upload.skipped]

@@ -36,6 +36,7 @@ from openhands_reference_server.workspace.paths import (
 )
 
 INCOMING = "incoming-"
+DEFAULT_UPLOAD_LIMIT = 512 * 1024 * 1024
 _ZIP_EPOCH = 315_619_200  # zip knows no time before 1980
 _PIECE = 64 * 1024
 _MOST_COMPARED = 10_000_000
@@ -46,8 +47,13 @@ _OPENING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 
 class UploadLimits:
     """How much an upload may bring, in bytes."""
 
-    per_file: int = 512 * 1024 * 1024
-    per_request: int = 512 * 1024 * 1024
+    per_file: int = DEFAULT_UPLOAD_LIMIT
+    per_request: int = DEFAULT_UPLOAD_LIMIT
+
+    @classmethod
+    def both(cls, most: int) -> UploadLimits:
+        """The same limit for each file and for all together."""
+        return cls(most, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +64,13 @@ class Workspace:
         home: the conversation's directory; uploads on their way are kept there.
         root: the workspace in it.
         git: the git command.
+        limits: how much an upload may bring.
     """
 
     home: Path
     root: Path
     git: Git
+    limits: UploadLimits
 
     # -- reading ------------------------------------------------------------------------------------
 
@@ -202,7 +210,7 @@ class Workspace:
     # -- writing ------------------------------------------------------------------------------------
 
     @contextmanager
-    def receiving(self, limits: UploadLimits) -> Iterator[Upload]:
+    def receiving(self) -> Iterator[Upload]:
         """An upload: what it brings is not in the workspace before `place`, and is gone after the block.
 
         Raises:
@@ -213,7 +221,7 @@ class Workspace:
         except FileNotFoundError:
             raise FileMissing("") from None
         with folder as directory:
-            yield Upload(self, Path(directory), limits)
+            yield Upload(self, Path(directory), self.limits)
 
     def put(self, arrived: Path, place: PurePosixPath) -> None:
         """Move a file into its place, in one step.

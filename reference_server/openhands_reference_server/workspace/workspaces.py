@@ -26,7 +26,7 @@ from openhands_reference_server.domain.errors import (
 from openhands_reference_server.domain.identifiers import canonical
 from openhands_reference_server.storage import Store
 from openhands_reference_server.workspace import microagents
-from openhands_reference_server.workspace.files import INCOMING, Workspace
+from openhands_reference_server.workspace.files import INCOMING, UploadLimits, Workspace
 from openhands_reference_server.workspace.git import Git, GitFailed
 from openhands_reference_server.workspace.microagents import Microagent
 
@@ -38,11 +38,18 @@ Cloned = Callable[[str | None], None]
 
 
 class Workspaces:
-    """All workspaces of one world."""
+    """All workspaces of one world.
 
-    def __init__(self, core: Core, store: Store) -> None:
+    Args:
+        core: the world's state.
+        store: has a directory for each conversation.
+        limits: how much an upload may bring.
+    """
+
+    def __init__(self, core: Core, store: Store, limits: UploadLimits) -> None:
         self._core = core
         self._store = store
+        self._limits = limits
         self._git = Git()
         self._lock = threading.Lock()
         self._preparing: WeakValueDictionary[str, _Preparation] = WeakValueDictionary()
@@ -133,7 +140,7 @@ class Workspaces:
 
     def _workspace(self, conversation_id: str) -> Workspace:
         home = self._store.home(conversation_id)
-        return Workspace(home, home / _FILES, self._git)
+        return Workspace(home, home / _FILES, self._git, self._limits)
 
     def _make_repository(self, workspace: Workspace) -> None:
         try:
