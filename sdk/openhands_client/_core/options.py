@@ -20,7 +20,7 @@ DEFAULT_RETRIES = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The arguments of a client, without its connections."""
+    """The arguments of a client, without its connections. Raises ValueError for values that cannot be meant."""
 
     base_url: str
     api_key: str | None = field(default=None, repr=False)
@@ -30,6 +30,20 @@ class Options:
     max_retries: int = DEFAULT_RETRIES
     api: Api = "auto"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.api not in ("auto", "v1", "v0"):
+            raise ValueError(f"api must be 'auto', 'v1' or 'v0', not {self.api!r}")
+        if not isinstance(self.max_retries, int) or self.max_retries < 0:
+            raise ValueError(
+                f"max_retries must be 0 or more, not {self.max_retries!r}; 0 sends each request once"
+            )
+        if self.timeout is not None and self.timeout <= 0:
+            raise ValueError(
+                f"timeout must be more than 0 seconds, not {self.timeout!r}; None waits for ever"
+            )
+        if self.auth is not None and self.api_key is not None:
+            raise ValueError("give either api_key or auth, not both")
 
     @classmethod
     def resolve(
@@ -46,15 +60,7 @@ class Options:
         environment: Mapping[str, str] = os.environ,
     ) -> Options:
         """Fill in what was not given from OPENHANDS_BASE_URL, OPENHANDS_API_KEY (or OPENHANDS_CLOUD_API_KEY)
-        and OPENHANDS_SESSION_API_KEY. Raises ValueError for values that cannot be meant."""
-        if api not in ("auto", "v1", "v0"):
-            raise ValueError(f"api must be 'auto', 'v1' or 'v0', not {api!r}")
-        if not isinstance(max_retries, int) or max_retries < 0:
-            raise ValueError(f"max_retries must be 0 or more, not {max_retries!r}; 0 sends each request once")
-        if timeout is not None and timeout <= 0:
-            raise ValueError(f"timeout must be more than 0 seconds, not {timeout!r}; None waits for ever")
-        if auth is not None and api_key is not None:
-            raise ValueError("give either api_key or auth, not both")
+        and OPENHANDS_SESSION_API_KEY."""
         if auth is None:
             known = environment.get
             api_key = api_key or known("OPENHANDS_API_KEY") or known("OPENHANDS_CLOUD_API_KEY") or None
