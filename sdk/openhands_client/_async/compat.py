@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 T = TypeVar("T")
+F = TypeVar("F")
 
 Stream: TypeAlias = AsyncGenerator[T, None]
 
@@ -38,3 +39,20 @@ async def receive(connection: ClientConnection, timeout: float) -> str | bytes:
     """The next frame. Raises TimeoutError after ``timeout`` seconds."""
     async with asyncio.timeout(timeout):
         return await connection.recv()
+
+
+async def together(run: Callable[[F], Awaitable[T]], flows: Sequence[F], limit: int) -> list[T]:
+    """Run all flows, at most ``limit`` at once. When one fails, the others are cancelled and waited for."""
+    gate = asyncio.Semaphore(limit)
+
+    async def one(flow: F) -> T:
+        async with gate:
+            return await run(flow)
+
+    tasks = [asyncio.ensure_future(one(flow)) for flow in flows]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -22,11 +22,12 @@ from openhands_client._core.commands import (
     Receive,
     Send,
     Sleep,
+    Together,
     Transmit,
 )
 from openhands_client._core.session import Session
 
-from .compat import Stream, call, sleep
+from .compat import Stream, call, sleep, together
 from .sockets import AsyncSocket
 from .transport import AsyncStreamedBody, AsyncTransport
 
@@ -97,6 +98,8 @@ class AsyncDriver:
                 return await sleep(seconds)
             case Call(function, arguments):
                 return await call(function, arguments)
+            case Together(flows, limit):
+                return await together(self.run, flows, limit)
             case Open(request):
                 body = await self.transport.open(request)
                 opened.append(body)

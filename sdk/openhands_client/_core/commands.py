@@ -144,11 +144,18 @@ class Call(NamedTuple):
     arguments: tuple[Any, ...]
 
 
+class Together(NamedTuple):
+    flows: Sequence[Flow[Any]]
+    limit: int
+
+
 class Emit(NamedTuple):
     value: Any
 
 
-Command: TypeAlias = Send | Open | Read | Connect | Receive | Transmit | Close | Sleep | Call | Emit
+Command: TypeAlias = (
+    Send | Open | Read | Connect | Receive | Transmit | Close | Sleep | Call | Together | Emit
+)
 Flow: TypeAlias = Generator[Command, Any, T]
 
 
@@ -200,6 +207,15 @@ def call_back(function: Callable[..., Any], *arguments: Any) -> Flow[Any]:
     """Call a function of the user's; under async, it may be a coroutine function."""
     result: Any = yield Call(function, arguments)
     return result
+
+
+def together(flows: Sequence[Flow[T]], limit: int) -> Flow[list[T]]:
+    """The results of several flows, in their order; under async, at most ``limit`` at a time run at once.
+
+    None of them may emit. The first failure ends all.
+    """
+    results: list[T] = yield Together(flows, limit)
+    return results
 
 
 def emit(value: Any) -> Flow[None]:

@@ -23,11 +23,12 @@ from openhands_client._core.commands import (
     Receive,
     Send,
     Sleep,
+    Together,
     Transmit,
 )
 from openhands_client._core.session import Session
 
-from .compat import Stream, call, sleep
+from .compat import Stream, call, sleep, together
 from .sockets import Socket
 from .transport import StreamedBody, Transport
 
@@ -96,6 +97,8 @@ class Driver:
                 return sleep(seconds)
             case Call(function, arguments):
                 return call(function, arguments)
+            case Together(flows, limit):
+                return together(self.run, flows, limit)
             case Open(request):
                 body = self.transport.open(request)
                 opened.append(body)
