@@ -130,6 +130,9 @@ def main() -> None:
     metavar="MB",
     help="How much one upload into a V0 workspace may bring.",
 )
+@click.option(
+    "--nested", is_flag=True, help="Give each V0 conversation a runtime of its own, with its own url and key."
+)
 @click.option("--workers", default=1, type=int, help="1; the state lives in one process.")
 @click.option(
     "--backend",
@@ -151,6 +154,7 @@ def serve(
     session_api_key: str | None,
     close_delay: float,
     max_concurrent_conversations: int,
+    nested: bool,
     upload_limit: int,
     workers: int,
     backend: str,
@@ -180,7 +184,10 @@ def serve(
         lock=_lock(data_dir),
         session_api_key=key,
         v0_options=V0Options(
-            close_delay, max_concurrent_conversations, UploadLimits.both(upload_limit * 1024**2)
+            close_delay=close_delay,
+            max_concurrent_conversations=max_concurrent_conversations,
+            nested=nested,
+            uploads=UploadLimits.both(upload_limit * 1024**2),
         ),
     )
     if backend == "gunicorn" or (backend == "auto" and _has_gunicorn()):

@@ -35,6 +35,7 @@ class ReferenceServer:
         max_concurrent_conversations: how many V0 conversations may run at once; one more stops the least
             recently used. In tests that share a server, give it room.
         upload_limits: how much an upload into a workspace may bring.
+        nested: each V0 conversation has a runtime of its own, with its own url and key.
     """
 
     def __init__(
@@ -47,13 +48,17 @@ class ReferenceServer:
         close_delay: float = DEFAULT_CLOSE_DELAY,
         max_concurrent_conversations: int = DEFAULT_MAX_CONCURRENT,
         upload_limits: UploadLimits | None = None,
+        nested: bool = False,
     ) -> None:
         self._script = script
         self._data_dir = data_dir
         self._access = OpenAccess() if session_api_key is None else SessionKeyAccess(session_api_key)
         self._clock = clock
         self._v0_options = V0Options(
-            close_delay, max_concurrent_conversations, upload_limits or UploadLimits()
+            close_delay=close_delay,
+            max_concurrent_conversations=max_concurrent_conversations,
+            nested=nested,
+            uploads=upload_limits or UploadLimits(),
         )
         self._front: Front | None = None
         self._servers: tuple[BackgroundServer, ...] = ()

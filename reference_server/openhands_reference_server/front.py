@@ -11,7 +11,8 @@ from openhands_reference_server.http.access import Access, OpenAccess
 from openhands_reference_server.http.addresses import AgentAddress
 from openhands_reference_server.http.agent_server import create_agent_server
 from openhands_reference_server.http.app_server import create_app_server
-from openhands_reference_server.http.socketio_server import INVALID_KEY, SocketIO
+from openhands_reference_server.http.runtimes import Runtimes
+from openhands_reference_server.http.socketio_server import INVALID_KEY, NOT_FOUND, SocketIO, Wsgi
 from openhands_reference_server.live import V0Options
 from openhands_reference_server.scheduler import Clock
 from openhands_reference_server.storage import Store
@@ -53,13 +54,15 @@ class Front:
         v0_options: V0Options | None = None,
     ) -> None:
         self.world = World(store, script=script, clock=clock, v0_options=v0_options)
-        access = access or OpenAccess()
-        self.app_server = SocketIO(
-            create_app_server(self.world, agent_address, access),
-            self.world,
-            lambda key, conversation_id: None if access.accepts(key) else INVALID_KEY,
+        nested = v0_options is not None and v0_options.nested
+        self._access = access or OpenAccess()
+        self._runtimes = Runtimes(self.world) if nested else None
+        app_server = create_app_server(self.world, agent_address, self._access, self._runtimes)
+        agent_server = create_agent_server(self.world)
+        self.app_server = SocketIO(app_server, self.world, self._gate)
+        self.agent_server: Wsgi = (
+            agent_server if self._runtimes is None else self._runtimes.dispatcher(agent_server, app_server)
         )
-        self.agent_server = create_agent_server(self.world)
         self._agent_port = str(agent_address.port)
 
     def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -71,4 +74,12 @@ class Front:
     def close(self) -> None:
         """End the world; who waits is let go. May be called more than once."""
         self.world.close()
-        self.app_server.close()
+        for server in (self.app_server, self.agent_server):
+            if isinstance(server, SocketIO):
+                server.close()
+
+    def _gate(self, key: str, conversation_id: str) -> str | None:
+        """Why a Socket.IO client is not let into the app server."""
+        if not self._access.accepts(key):
+            return INVALID_KEY
+        return None if self._runtimes is None else NOT_FOUND

@@ -24,21 +24,29 @@ from openhands_reference_server.http import (
 from openhands_reference_server.http.access import Access, OpenAccess
 from openhands_reference_server.http.addresses import AgentAddress
 from openhands_reference_server.http.application import new_application, operation_id
+from openhands_reference_server.http.runtimes import Runtimes
 from openhands_reference_server.http.views import Views
 from openhands_reference_server.world import World
 
 _V0_PREFIX = "/api/conversations/"
 
 
-def create_app_server(world: World, agent_server: AgentAddress, access: Access | None = None) -> Flask:
+def create_app_server(
+    world: World,
+    agent_server: AgentAddress,
+    access: Access | None = None,
+    runtimes: Runtimes | None = None,
+) -> Flask:
     """Make the application.
 
     Args:
         world: what it serves.
         agent_server: where clients find the agent server.
         access: who may call it; everybody by default.
+        runtimes: where V0 conversations live, if they have runtimes of their own.
     """
-    views, activity = Views(agent_server, world.keys, world.live.connections), meta.Activity()
+    views = Views(agent_server, world.keys, world.live.connections, nested=runtimes is not None)
+    activity = meta.Activity()
     access = access or OpenAccess()
 
     def before() -> Response | None:
@@ -46,12 +54,13 @@ def create_app_server(world: World, agent_server: AgentAddress, access: Access |
         if operation in meta.OPERATIONS:
             return None
         activity.note()
-        if operation and not access.allows(request):
+        at_runtime = runtimes is not None and runtimes.is_runtime(request)
+        if operation and not at_runtime and not access.allows(request):
             return problems.detail(401, "Unauthorized")
         sent = _conversation_id_sent()
         if sent is not None:
             check_conversation_id(sent)
-        return None
+        return None if runtimes is None else runtimes.problem(request, operation)
 
     return new_application(
         "app-server",

@@ -92,6 +92,13 @@ class Engine(socketio.Server):
         else:
             self._handle_disconnect(eio_sid, _NAMESPACE, self.reason.TRANSPORT_CLOSE)
 
+    def _handle_disconnect(self, eio_sid: str, namespace: str | None, reason: str | None = None) -> None:
+        """A client that leaves by itself has no use for its connection; a poll of it may be waiting."""
+        super()._handle_disconnect(eio_sid, namespace, reason)
+        client = self.eio.sockets.get(eio_sid)
+        if client is not None and reason == self.reason.CLIENT_DISCONNECT:
+            client.close(wait=False, reason=reason)
+
     def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         super()._handle_eio_disconnect(eio_sid, reason)
         self._tasks.end(of=eio_sid)

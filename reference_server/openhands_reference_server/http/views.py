@@ -33,14 +33,21 @@ class Views:
         agent_server: where the agent server is.
         keys: makes the keys for it.
         connections: counts the Socket.IO clients of a V0 conversation.
+        nested: V0 conversations have runtimes of their own.
     """
 
     def __init__(
-        self, agent_server: AgentAddress, keys: SessionKeys, connections: Callable[[str], int]
+        self,
+        agent_server: AgentAddress,
+        keys: SessionKeys,
+        connections: Callable[[str], int],
+        *,
+        nested: bool = False,
     ) -> None:
         self._agent_server = agent_server
         self._keys = keys
         self._connections = connections
+        self._nested = nested
 
     def start_task(self, task: StartTask) -> dict[str, Any]:
         """AppConversationStartTask."""
@@ -105,6 +112,8 @@ class Views:
         }
 
     def _v0(self, one: V0Conversation) -> dict[str, Any]:
+        at_runtime = self._nested and one.has_loop
+        url = f"/api/conversations/{one.id}" if one.has_loop else None
         return {
             "conversation_id": one.id,
             "title": one.shown_title,
@@ -116,8 +125,8 @@ class Views:
             "git_provider": one.git_provider,
             "trigger": one.trigger,
             "num_connections": self._connections(one.id),
-            "url": f"/api/conversations/{one.id}" if one.has_loop else None,
-            "session_api_key": None,
+            "url": f"{self._agent_server.url()}{url}" if at_runtime else url,
+            "session_api_key": self._keys.key_of(one.id) if at_runtime else None,
             "created_at": one.created_at,
             "pr_number": list(one.pr_number),
             "conversation_version": "V0",
