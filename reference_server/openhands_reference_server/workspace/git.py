@@ -35,7 +35,6 @@ _QUIET = {
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_LITERAL_PATHSPECS": "1",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
     "GIT_TERMINAL_PROMPT": "0",
@@ -142,12 +141,13 @@ class Git:
 
     def ignored(self, directory: Path, paths: list[str]) -> set[str]:
         """Those of these paths that git ignores; none where there is no repository."""
-        given = "\0".join(paths).encode("utf-8", "surrogateescape")
+        # With ./ in front no name looks like a pattern.
+        given = b"\0".join(b"./" + os.fsencode(path) for path in paths)
         try:
             told = self._ask(directory, "check-ignore", "-z", "--stdin", given=given)
         except (GitFailed, NotAGitRepository):
             return set()
-        return {os.fsdecode(path) for path in told.split(b"\0") if path}
+        return {os.fsdecode(path.removeprefix(b"./")) for path in told.split(b"\0") if path}
 
     def _ask(self, directory: Path, *arguments: str, given: bytes = b"") -> bytes:
         repository = directory / REPOSITORY

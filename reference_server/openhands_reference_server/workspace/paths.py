@@ -13,7 +13,7 @@ MOUNT = "/workspace"
 REPOSITORY = ".git"
 MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 1024
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
