@@ -2,7 +2,8 @@
 
 ``sdk/openhands_client/_async/*.py`` → ``_sync/*.py``, and in the tests ``**/async_*.py`` → ``sync_*.py`` and
 ``**/test_async_*.py`` → ``test_sync_*.py``. With ``--check`` nothing is written: whole files are compared,
-and rules that match nothing any more are an error. ``compat.py`` is the one module written by hand twice.
+and rules that match nothing any more are an error. ``compat.py`` is written by hand twice, and
+so are the tests' crowds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ RULES: list[tuple[re.Pattern[str], str]] = [
         (r"\bawait ", ""),
         (r"\bwebsockets\.asyncio\b", "websockets.sync"),
         (r"\benter_async_context\b", "enter_context"),
-        (r"\basync_life\b", "sync_life"),
+        (r"\basync_(crowd|life)\b", r"sync_\1"),
         (r"\bAn asynchronous client\b", "A client"),
         (r"\b__aenter__\b", "__enter__"),
         (r"\b__aexit__\b", "__exit__"),
@@ -37,7 +38,7 @@ RULES: list[tuple[re.Pattern[str], str]] = [
     ]
 ]
 HEADER = "# Generated from {source} by scripts/unasync.py. Do not edit.\n"
-BY_HAND = {"compat.py"}
+BY_HAND = {"compat.py", "async_crowd.py", "sync_crowd.py"}
 NAME = re.compile(r"^(test_)?async_")
 
 
@@ -65,7 +66,11 @@ def main(arguments: list[str]) -> int:
 def pairs() -> list[tuple[Path, Path]]:
     """Source and target files."""
     sources = [path for path in sorted((SDK / "_async").glob("*.py")) if path.name not in BY_HAND]
-    tests = [path for path in sorted(TESTS.rglob("*async_*.py")) if NAME.match(path.name)]
+    tests = [
+        path
+        for path in sorted(TESTS.rglob("*async_*.py"))
+        if NAME.match(path.name) and path.name not in BY_HAND
+    ]
     return [(path, SDK / "_sync" / path.name) for path in sources] + [
         (path, path.with_name(NAME.sub(r"\1sync_", path.name))) for path in tests
     ]
@@ -103,8 +108,8 @@ def stale_files(wanted: dict[Path, str]) -> list[str]:
     """Files that look generated and no longer have a source."""
     tests = [*TESTS.rglob("test_sync_*.py"), *TESTS.rglob("sync_*.py")]
     present = set((SDK / "_sync").glob("*.py")) | set(tests)
-    by_hand = {SDK / "_sync" / name for name in BY_HAND}
-    return [f"{relative(path)} has no source any more" for path in sorted(present - set(wanted) - by_hand)]
+    generated = {path for path in present if path.name not in BY_HAND}
+    return [f"{relative(path)} has no source any more" for path in sorted(generated - set(wanted))]
 
 
 def unused_rules(used: set[re.Pattern[str]]) -> list[str]:

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import errors, models
-from ._core.auth import Auth, BearerAuth
+from ._core.auth import Auth, BearerAuth, OAuth2Auth
 from ._core.retry import RetryPolicy
 from ._sync.client import OpenHands
 from ._sync.conversations import Conversation, StartTask
@@ -60,6 +60,7 @@ __all__ = [
     "Conversation",
     "InvalidArgumentError",
     "NotFoundError",
+    "OAuth2Auth",
     "OpenHands",
     "OpenHandsError",
     "PermissionDeniedError",

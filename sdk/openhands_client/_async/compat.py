@@ -7,6 +7,7 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -56,3 +57,13 @@ async def together(run: Callable[[F], Awaitable[T]], flows: Sequence[F], limit: 
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Locks:
+    """One lock for each owner, for as long as the owner lives."""
+
+    def __init__(self) -> None:
+        self._locks: WeakKeyDictionary[object, asyncio.Lock] = WeakKeyDictionary()
+
+    def of(self, owner: object) -> asyncio.Lock:
+        return self._locks.setdefault(owner, asyncio.Lock())

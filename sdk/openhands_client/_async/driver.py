@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from openhands_client._core.commands import (
+    Alone,
     Call,
     Close,
     Command,
@@ -27,7 +28,7 @@ from openhands_client._core.commands import (
 )
 from openhands_client._core.session import Session
 
-from .compat import Stream, call, sleep, together
+from .compat import Locks, Stream, call, sleep, together
 from .sockets import AsyncSocket
 from .transport import AsyncStreamedBody, AsyncTransport
 
@@ -42,6 +43,7 @@ class AsyncDriver:
     def __init__(self, session: Session, transport: AsyncTransport) -> None:
         self.session = session
         self.transport = transport
+        self._locks = Locks()
 
     async def run(self, flow: Flow[T]) -> T:
         """Perform a flow to its end and return its result."""
@@ -98,6 +100,9 @@ class AsyncDriver:
                 return await sleep(seconds)
             case Call(function, arguments):
                 return await call(function, arguments)
+            case Alone(owner, inner):
+                async with self._locks.of(owner):
+                    return await self.run(inner)
             case Together(flows, limit):
                 return await together(self.run, flows, limit)
             case Open(request):

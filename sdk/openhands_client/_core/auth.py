@@ -3,39 +3,49 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
-from urllib.parse import urlsplit
+from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlencode, urlsplit
 
-from openhands_client.errors import InvalidArgumentError, OpenHandsError, UnsafeURLError
+from openhands_client.errors import AuthenticationError, InvalidArgumentError, OpenHandsError, UnsafeURLError
 
-from .commands import Flow, call_back
+from .commands import Flow, Request, alone, call_back, send
 
 SESSION_KEY_HEADER = "X-Session-API-Key"
+TOKEN_TIMEOUT = 30.0  # seconds
 _HOST_NAME = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?")
 _HEADER_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")  # what HTTP libraries send as it is
 
 
+class Credentials(dict[str, str]):
+    """Headers that do not show themselves, not even in a traceback with local variables."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} headers>"
+
+
 @runtime_checkable
 class Auth(Protocol):
-    """Something that authenticates requests to the app server, as a flow (see ``BearerAuth``)."""
+    """Something that authenticates requests to the app server, as flows (see ``BearerAuth``)."""
 
     def headers(self) -> Flow[Mapping[str, str]]:
         """The headers of the next request."""
         ...
 
-    def refresh(self) -> Flow[bool]:
-        """The server answered 401. True: there are new credentials, the request is worth one more try."""
+    def renew(self, refused: Mapping[str, str]) -> Flow[bool]:
+        """The server refused these headers. True: there are others now, the request is worth one more try."""
         ...
 
 
 class BearerAuth:
     """``Authorization: Bearer``, with a fixed token or with a function that fetches one.
 
-    A function (or coroutine function, with the async client) is called before the first request and again,
-    once, when the server answers 401.
+    A function (or coroutine function, with the async client) is called before the first request, and again
+    when the server refuses the token; however many requests run at the same time, they share one call.
     """
 
     def __init__(self, token: str | Callable[[], str | Awaitable[str]]) -> None:
@@ -46,18 +56,109 @@ class BearerAuth:
         return f"{type(self).__name__}(***)"
 
     def headers(self) -> Flow[Mapping[str, str]]:
-        if self._token is None:
-            yield from self.refresh()
-        return {"Authorization": f"Bearer {self._token}"}
+        if self._is_stale():
+            yield from alone(self, self._fetch_unless_done(self._token))
+        return self._as_headers()
 
-    def refresh(self) -> Flow[bool]:
-        if self._provider is None:
+    def renew(self, refused: Mapping[str, str]) -> Flow[bool]:
+        if not self._can_fetch():
             return False
-        token = yield from call_back(self._provider)
+        if refused == self._as_headers():  # else somebody else has renewed it meanwhile
+            yield from alone(self, self._fetch_unless_done(self._token))
+        return True
+
+    def _fetch_unless_done(self, old: str | None) -> Flow[None]:
+        """Fetch a token, unless another request did so while this one waited for its turn."""
+        if self._token == old:
+            self._token = yield from self._fetch()
+
+    def _is_stale(self) -> bool:
+        """Whether a new token is due even though nobody has refused the old one."""
+        return self._token is None
+
+    def _can_fetch(self) -> bool:
+        return self._provider is not None
+
+    def _fetch(self) -> Flow[str]:
+        token = yield from call_back(self._provider or _no_provider)
         if not isinstance(token, str) or not token:
             raise OpenHandsError(f"the token provider returned {type(token).__name__}, not a token")
-        self._token = sendable("the provider's token", token)
-        return True
+        return sendable("the provider's token", token)
+
+    def _as_headers(self) -> Credentials:
+        return Credentials({"Authorization": f"Bearer {self._token}"})
+
+
+class OAuth2Auth(BearerAuth):
+    """A bearer token from an OAuth 2.0 token endpoint (RFC 6749): refresh token, or client credentials.
+
+    With a ``refresh_token`` that grant is used, and a rotated refresh token replaces the old one; without,
+    the client credentials are. The token is renewed ``leeway`` seconds before it expires, and when the server
+    refuses it. The credentials go to the token endpoint only. Raises AuthenticationError when it refuses.
+    """
+
+    def __init__(
+        self,
+        token_url: str,
+        *,
+        client_id: str,
+        client_secret: str | None = None,
+        refresh_token: str | None = None,
+        scope: str | None = None,
+        leeway: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(_no_provider)
+        if client_secret is None and refresh_token is None:
+            raise ValueError("give a client_secret, a refresh_token, or both")
+        origin_of(token_url, "token_url")
+        self._token_url = token_url
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._refresh_token = refresh_token
+        self._scope = scope
+        self._leeway = leeway
+        self._clock = clock
+        self._expires_at = float("inf")
+
+    def _is_stale(self) -> bool:
+        return self._token is None or self._clock() >= self._expires_at - self._leeway
+
+    def _fetch(self) -> Flow[str]:
+        asked_at = self._clock()
+        answer = yield from send(self._token_request())
+        grant = _json_object(answer.content)
+        token, lifetime = grant.get("access_token"), grant.get("expires_in")
+        if answer.status_code != 200 or not isinstance(token, str):
+            reason = grant.get("error_description") or grant.get("error") or f"HTTP {answer.status_code}"
+            raise AuthenticationError(f"the token endpoint gave no token: {reason}")
+        if isinstance(rotated := grant.get("refresh_token"), str):
+            self._refresh_token = rotated
+        self._expires_at = asked_at + float(lifetime) if isinstance(lifetime, int | float) else float("inf")
+        return sendable("the endpoint's token", token)
+
+    def _token_request(self) -> Request:
+        form = {"grant_type": "client_credentials", "client_id": self._client_id}
+        if self._refresh_token is not None:
+            form |= {"grant_type": "refresh_token", "refresh_token": self._refresh_token}
+        if self._client_secret is not None:
+            form["client_secret"] = self._client_secret
+        if self._scope is not None:
+            form["scope"] = self._scope
+        headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
+        return Request("POST", self._token_url, headers, urlencode(form).encode(), TOKEN_TIMEOUT)
+
+
+def _no_provider() -> str:
+    raise OpenHandsError("there is no token provider")
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -114,11 +215,20 @@ class Endpoint:
     def session_api_key(self) -> str | None:
         return self.static_headers.get(SESSION_KEY_HEADER)
 
-    def headers(self) -> Flow[dict[str, str]]:
+    def headers(self) -> Flow[Credentials]:
         """Everything this endpoint's requests carry."""
         if self.auth is None:
-            return dict(self.static_headers)
-        return {**self.static_headers, **(yield from self.auth.headers())}
+            return Credentials(self.static_headers)
+        return Credentials({**self.static_headers, **(yield from self.auth.headers())})
+
+    def renew(self, refused: Mapping[str, str]) -> Flow[bool]:
+        """The server refused these headers. True: there are others now."""
+        if self.auth is None:
+            return False
+        ours = Credentials(
+            {name: value for name, value in refused.items() if name not in self.static_headers}
+        )
+        return (yield from self.auth.renew(ours))
 
     def socket_url(self, path: str) -> str:
         return "ws" + self.base_url.removeprefix("http") + path

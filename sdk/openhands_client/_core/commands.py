@@ -144,6 +144,11 @@ class Call(NamedTuple):
     arguments: tuple[Any, ...]
 
 
+class Alone(NamedTuple):
+    owner: object
+    flow: Flow[Any]
+
+
 class Together(NamedTuple):
     flows: Sequence[Flow[Any]]
     limit: int
@@ -154,7 +159,7 @@ class Emit(NamedTuple):
 
 
 Command: TypeAlias = (
-    Send | Open | Read | Connect | Receive | Transmit | Close | Sleep | Call | Together | Emit
+    Send | Open | Read | Connect | Receive | Transmit | Close | Sleep | Call | Alone | Together | Emit
 )
 Flow: TypeAlias = Generator[Command, Any, T]
 
@@ -206,6 +211,12 @@ def sleep(seconds: float) -> Flow[None]:
 def call_back(function: Callable[..., Any], *arguments: Any) -> Flow[Any]:
     """Call a function of the user's; under async, it may be a coroutine function."""
     result: Any = yield Call(function, arguments)
+    return result
+
+
+def alone(owner: object, flow: Flow[T]) -> Flow[T]:
+    """The result of a flow that no other flow of the same owner runs beside."""
+    result: T = yield Alone(owner, flow)
     return result
 
 

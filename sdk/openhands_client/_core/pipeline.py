@@ -84,26 +84,30 @@ def read_all(body: Body) -> Flow[Response]:
     return Response(body.head.status_code, body.head.headers, b"".join(pieces))
 
 
-def authorize(endpoint: Endpoint, request: Request) -> Flow[Request]:
-    """The same request with the endpoint's credentials."""
-    headers = yield from endpoint.headers()
-    if not headers:
-        return request
-    return replace(request, headers={**request.headers, **headers})
-
-
 def _reach(endpoint: Endpoint, request: Request, perform: Callable[[Request], Flow[Answer]]) -> Flow[Answer]:
-    """The answer behind all redirects; after a 401, that to renewed credentials."""
-    answer = yield from _follow(endpoint, request, perform)
-    auth = endpoint.auth
-    if _head(answer).status_code == 401 and auth is not None and (yield from auth.refresh()):
+    """The answer behind all redirects; after a refusal, that to renewed credentials."""
+    headers = yield from endpoint.headers()
+    answer = yield from _follow(endpoint, request, headers, perform)
+    if _is_refusal(_head(answer)) and (yield from endpoint.renew(headers)):
         yield from _discard(answer)
-        answer = yield from _follow(endpoint, request, perform)
+        answer = yield from _follow(endpoint, request, (yield from endpoint.headers()), perform)
     return answer
 
 
-def _follow(endpoint: Endpoint, request: Request, perform: Callable[[Request], Flow[Answer]]) -> Flow[Answer]:
-    answer = yield from perform((yield from authorize(endpoint, request)))
+def _is_refusal(response: Response) -> bool:
+    """401; and 403 where the server says that the permission is what is missing, which a new token may have."""
+    if response.status_code == 403:
+        return b"AUTHORIZATION$PERMISSION_DENIED" in response.content
+    return response.status_code == 401
+
+
+def _follow(
+    endpoint: Endpoint,
+    request: Request,
+    headers: Mapping[str, str],
+    perform: Callable[[Request], Flow[Answer]],
+) -> Flow[Answer]:
+    answer = yield from perform(_with(request, headers))
     hops = 0
     while (location := _redirect(request, _head(answer))) is not None:
         hops += 1
@@ -113,7 +117,7 @@ def _follow(endpoint: Endpoint, request: Request, perform: Callable[[Request], F
         request = replace(request, url=target)
         yield from _discard(answer)
         if origin_of(target, "redirect") == origin_of(endpoint.base_url, "base_url"):
-            answer = yield from perform((yield from authorize(endpoint, request)))
+            answer = yield from perform(_with(request, headers))
         elif request.method == "GET":
             answer = yield from perform(request)  # another origin gets none of our credentials
         else:
@@ -122,6 +126,10 @@ def _follow(endpoint: Endpoint, request: Request, perform: Callable[[Request], F
                 response=_head(answer),
             )
     return answer
+
+
+def _with(request: Request, headers: Mapping[str, str]) -> Request:
+    return replace(request, headers={**request.headers, **headers}) if headers else request
 
 
 def _head(answer: Response | Body) -> Response:

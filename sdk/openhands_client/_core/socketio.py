@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import urlencode
 
 from .auth import Endpoint
-from .commands import Flow, Socket, SocketClosed, connect, receive, transmit
+from .commands import Flow, Socket, SocketClosed, close, connect, receive, transmit
 from .timing import Deadline
 
 if TYPE_CHECKING:
@@ -42,7 +42,14 @@ def available() -> bool:
 
 
 def hear(frame: str) -> Heard:
-    """Read a text frame of the WebSocket."""
+    """Read a text frame of the WebSocket; what is no packet is nothing of ours."""
+    try:
+        return _read(frame)
+    except ValueError:
+        return Heard("other")
+
+
+def _read(frame: str) -> Heard:
     from engineio import packet as engine
     from socketio import packet as protocol
 
@@ -94,9 +101,13 @@ def listen(
     if endpoint.session_api_key:
         query["session_api_key"] = endpoint.session_api_key
     socket = yield from connect(endpoint.socket_url(f"/socket.io/?{urlencode(query)}"), deadline.cap(timeout))
-    yield from _expect(socket, deadline.cap(timeout))
-    yield from transmit(socket, connect_frame())
-    yield from _expect(socket, deadline.cap(timeout))
+    try:
+        yield from _expect(socket, deadline.cap(timeout))
+        yield from transmit(socket, connect_frame())
+        yield from _expect(socket, deadline.cap(timeout))
+    except (Refused, SocketClosed):
+        yield from close(socket)
+        raise
     return socket
 
 
@@ -117,7 +128,7 @@ def next_event(socket: Socket, timeout: float) -> Flow[dict[str, Any] | None]:
         elif heard.kind == "refused":
             raise Refused(heard.data)
         elif heard.kind == "event":
-            carried = heard.data[1] if len(heard.data) > 1 else None
+            carried = heard.data[1] if isinstance(heard.data, list) and len(heard.data) > 1 else None
             return carried if isinstance(carried, dict) else {}
 
 

@@ -241,10 +241,13 @@ class V0Stream:
     deadline: Deadline = field(kw_only=True)
 
     def __post_init__(self) -> None:
+        self.session = self.session.within(self.deadline)
         self._resting = Resting(V0_REST)
         self._next_id = 0 if self.after is None else self.after + 1
         self._socket: Socket | None = None
         self._listens = socketio.available()
+        self._connected_at = 0.0
+        self._socket_failures = 0
         self._failures = 0
         if not self._listens:
             logger.info("events are polled: the extra openhands-client[socketio] is not installed")
@@ -254,27 +257,52 @@ class V0Stream:
         yield from self._read_log()
 
     def run(self) -> Flow[str]:
-        """Emit events; return the state in which the agent came to rest. Raises APITimeoutError at the deadline."""
-        if self.after is not None:
+        """Emit events; return the state in which the agent came to rest.
+
+        Raises StreamError when the server stays away, APITimeoutError at the deadline.
+        """
+        while True:
+            try:
+                if (yield from self._follow()):
+                    return self._resting.state or "unknown"
+            except (APIConnectionError, ServerError) as failure:
+                yield from self._recover(failure)
+            if self.deadline.passed:
+                raise APITimeoutError("the agent did not come to rest in time")
+
+    def _follow(self) -> Flow[bool]:
+        """Read on until the agent rests (true) or the deadline (false)."""
+        if self.after is not None and self._resting.state is None:
             state = yield from v0_agent_state(self.session, self.conversation_id, self.endpoint)
             self._resting.look(state or "unknown")
         quiet = 0
-        while True:
+        while not self.deadline.passed:
             news = yield from self._read_log()
+            self._failures = 0
             if self.until == "rest" and self._resting.at_rest:
-                return self._resting.state or "unknown"
-            if self.deadline.passed:
-                raise APITimeoutError("the agent did not come to rest in time")
+                return True
             if self._listens and self._socket is None:
                 yield from self._listen()
                 continue  # what happened before the socket opened stands in the log
             quiet = 0 if news else quiet + 1
-            if self._socket is not None:
-                yield from self._wait_for_news(self._socket)
-            else:
+            if self._socket is None:
                 yield from sleep(self.deadline.cap(V0_POLL.delay(quiet)))
-                if quiet and quiet % V0_LOOK_EVERY == 0:
-                    yield from self._look()
+                silent = quiet > 0 and quiet % V0_LOOK_EVERY == 0
+            else:
+                silent = not (yield from self._wait_for_news(self._socket))
+            if silent:
+                yield from self._look()
+        return False
+
+    def _recover(self, failure: Exception) -> Flow[None]:
+        self._failures += 1
+        logger.info("the events of %s could not be read: %s", self.conversation_id, failure)
+        if self._failures > RECONNECTS:
+            raise StreamError(
+                f"the events could not be read {self._failures} times in a row, last: {failure}",
+                last_event_id=self._next_id - 1,
+            ) from failure
+        yield from sleep(self.deadline.cap(RECONNECT.delay(self._failures - 1)))
 
     def _read_log(self) -> Flow[bool]:
         """Emit what is new in the log; tell whether there was anything."""
@@ -305,24 +333,33 @@ class V0Stream:
             self._socket = yield from socketio.listen(
                 self.endpoint, self.conversation_id, self._next_id - 1, HANDSHAKE_TIMEOUT, self.deadline
             )
-            self._failures = 0
+            self._connected_at = self.session.clock()
         except (SocketClosed, SocketRefused, APIConnectionError, socketio.Refused) as failure:
-            self._failures += 1
-            self._listens = self._failures <= RECONNECTS and not isinstance(failure, socketio.Refused)
-            logger.info("no event socket for conversation %s: %s", self.conversation_id, failure)
-            yield from sleep(self.deadline.cap(RECONNECT.delay(self._failures - 1)))
+            yield from self._do_without_socket(failure)
 
-    def _wait_for_news(self, socket: Socket) -> Flow[None]:
-        """Return when the log is worth reading: after a new event, a long silence, or the end of the socket."""
+    def _wait_for_news(self, socket: Socket) -> Flow[bool]:
+        """Return when the log is worth reading; false after a long silence."""
         try:
-            while True:
-                event = yield from socketio.next_event(socket, self.deadline.cap(SILENCE))
-                if event is None or event.get("id", -1) >= self._next_id:
-                    return
+            while (event := (yield from socketio.next_event(socket, self.deadline.cap(SILENCE)))) is not None:
+                event_id = event.get("id")  # of other things than events, it is text
+                if isinstance(event_id, int) and event_id >= self._next_id:
+                    self._socket_failures = 0
+                    return True
         except (SocketClosed, socketio.Refused) as end:
-            logger.info("the event socket of conversation %s closed: %s", self.conversation_id, end)
-            yield from close(socket)
             self._socket = None
+            yield from close(socket)
+            if self.session.clock() - self._connected_at >= LASTING:
+                self._socket_failures = 0
+            yield from self._do_without_socket(end)
+            return True
+        return False
+
+    def _do_without_socket(self, failure: Exception) -> Flow[None]:
+        """Wait before the next connection; where that does not help, the log is polled."""
+        self._socket_failures += 1
+        self._listens = self._socket_failures <= RECONNECTS and not isinstance(failure, socketio.Refused)
+        logger.info("no event socket for conversation %s: %s", self.conversation_id, failure)
+        yield from sleep(self.deadline.cap(RECONNECT.delay(self._socket_failures - 1)))
 
     def _look(self) -> Flow[bool]:
         """Whether the agent loop runs; one that does not will say nothing more."""

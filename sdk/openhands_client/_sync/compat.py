@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
@@ -46,3 +48,15 @@ def receive(connection: ClientConnection, timeout: float) -> str | bytes:
 def together(run: Callable[[F], T], flows: Sequence[F], limit: int) -> list[T]:
     """Run all flows, one after the other: the sync side starts no threads that nobody asked for."""
     return [run(flow) for flow in flows]
+
+
+class Locks:
+    """One lock for each owner, for as long as the owner lives."""
+
+    def __init__(self) -> None:
+        self._locks: WeakKeyDictionary[object, threading.Lock] = WeakKeyDictionary()
+        self._guard = threading.Lock()
+
+    def of(self, owner: object) -> threading.Lock:
+        with self._guard:
+            return self._locks.setdefault(owner, threading.Lock())

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from openhands_client._core.commands import (
+    Alone,
     Call,
     Close,
     Command,
@@ -28,7 +29,7 @@ from openhands_client._core.commands import (
 )
 from openhands_client._core.session import Session
 
-from .compat import Stream, call, sleep, together
+from .compat import Locks, Stream, call, sleep, together
 from .sockets import Socket
 from .transport import StreamedBody, Transport
 
@@ -43,6 +44,7 @@ class Driver:
     def __init__(self, session: Session, transport: Transport) -> None:
         self.session = session
         self.transport = transport
+        self._locks = Locks()
 
     def run(self, flow: Flow[T]) -> T:
         """Perform a flow to its end and return its result."""
@@ -97,6 +99,9 @@ class Driver:
                 return sleep(seconds)
             case Call(function, arguments):
                 return call(function, arguments)
+            case Alone(owner, inner):
+                with self._locks.of(owner):
+                    return self.run(inner)
             case Together(flows, limit):
                 return together(self.run, flows, limit)
             case Open(request):

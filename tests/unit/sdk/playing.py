@@ -19,6 +19,7 @@ from hypothesis import settings
 
 from openhands_client._core.auth import Auth, Endpoint
 from openhands_client._core.commands import (
+    Alone,
     Call,
     Close,
     Command,
@@ -32,6 +33,7 @@ from openhands_client._core.commands import (
     Response,
     Send,
     Sleep,
+    Together,
 )
 from openhands_client._core.retry import RetryPolicy
 from openhands_client._core.session import Session
@@ -95,6 +97,10 @@ class Player:
                 return None
             case Call(function, arguments):
                 return function(*arguments)
+            case Alone(_, inner):
+                return self.play(inner)
+            case Together(flows, _):
+                return [self.play(inner) for inner in flows]
             case Close(resource):
                 self.opened.remove(resource)
                 return None

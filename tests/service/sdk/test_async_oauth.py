@@ -1,0 +1,89 @@
+"""Tokens that expire: renewed once, however many requests find out at the same time."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+
+from openhands_client import AsyncOpenHands, AuthenticationError, OAuth2Auth
+from tests.service.sdk.async_crowd import crowd
+
+TOKEN_URL = "https://login.test/token"
+APP = "https://app.test"
+
+
+class TokenEndpoint:
+    """An authorization server, and an app server that believes only the newest token."""
+
+    def __init__(self) -> None:
+        self.grants: list[dict[str, list[str]]] = []
+        self.seen_at_login: list[str | None] = []
+        self.refused = 0
+        self._believed: str | None = None
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if str(request.url) == TOKEN_URL:
+            return self._grant(request)
+        if request.headers.get("authorization") != f"Bearer {self._believed}":
+            self.refused += 1
+            return httpx.Response(401, json={"detail": "Unauthorized"})
+        return httpx.Response(200, json={"status": "ok"})
+
+    def _grant(self, request: httpx.Request) -> httpx.Response:
+        self.seen_at_login.append(request.headers.get("authorization"))
+        form = parse_qs(request.content.decode())
+        newest = f"refresh-{len(self.grants)}"
+        if form.get("refresh_token", [newest]) != [newest]:
+            return httpx.Response(400, json={"error": "invalid_grant"})
+        self.grants.append(form)
+        number = len(self.grants)
+        self._believed = f"token-{number}"
+        answer = {"access_token": self._believed, "expires_in": 600, "refresh_token": f"refresh-{number}"}
+        return httpx.Response(200, json=answer)
+
+    def forget(self) -> None:
+        """From now on, only a token that is yet to be granted will do."""
+        self._believed = None
+
+
+def client_of(endpoint: TokenEndpoint, auth: OAuth2Auth) -> AsyncOpenHands:
+    http_client = httpx.AsyncClient(transport=httpx.MockTransport(endpoint))
+    return AsyncOpenHands(APP, auth=auth, http_client=http_client, max_retries=0)
+
+
+async def test_one_renewal_for_a_hundred_requests() -> None:
+    endpoint = TokenEndpoint()
+    auth = OAuth2Auth(TOKEN_URL, client_id="me", client_secret="s3cret")
+    client = client_of(endpoint, auth)
+    assert await client.alive()
+    assert len(endpoint.grants) == 1
+    endpoint.forget()
+    assert await crowd(client.alive, 100) == [True] * 100
+    assert len(endpoint.grants) == 2
+    assert set(endpoint.seen_at_login) == {None}
+    assert "s3cret" not in repr(auth) + repr(client)
+
+
+async def test_a_rotated_refresh_token_is_used_next() -> None:
+    endpoint = TokenEndpoint()
+    now = [0.0]
+    auth = OAuth2Auth(TOKEN_URL, client_id="me", refresh_token="refresh-0", clock=lambda: now[0])
+    client = client_of(endpoint, auth)
+    assert await client.alive()
+    assert endpoint.grants[0]["grant_type"] == ["refresh_token"]
+    now[0] = 569.0
+    assert await client.alive()
+    assert len(endpoint.grants) == 1
+    now[0] = 571.0  # less than the leeway before the end
+    assert await client.alive()
+    assert [grant["refresh_token"] for grant in endpoint.grants] == [["refresh-0"], ["refresh-1"]]
+    assert endpoint.refused == 0
+
+
+async def test_a_token_endpoint_that_refuses_is_one_clear_error() -> None:
+    client = client_of(TokenEndpoint(), OAuth2Auth(TOKEN_URL, client_id="me", refresh_token="stolen"))
+    with pytest.raises(AuthenticationError, match="gave no token: invalid_grant") as caught:
+        await client.alive()
+    assert "stolen" not in str(caught.value)
