@@ -24,6 +24,7 @@ from schemathesis.engine.recorder import CheckFailureInfo, ScenarioRecorder
 
 from openhands_contract.documents import DocumentName, load
 from openhands_contract.opaque import only_values_from_the_server
+from openhands_contract.recordings import teach_recordings
 from openhands_contract.report import Failure, Operation, OperationResult, Report, Verdict
 
 _PHASES = ("examples", "coverage", "fuzzing", "stateful")
@@ -100,6 +101,7 @@ class _Run:
             self._document, config=self._configuration(phases, examples, seed)
         )
         ids = operations or [operation.id for operation, _ in self._described]
+        teach_recordings()
         with only_values_from_the_server():
             for event in from_schema(schema.include(operation_id=list(ids))).execute():
                 self._record(event)

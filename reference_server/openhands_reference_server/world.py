@@ -131,7 +131,7 @@ class World:
         self.keys = SessionKeys(store.secret())
         script, v0_options = script or AgentScript(), v0_options or V0Options()
         self.workspaces = Workspaces(self.core, store, v0_options.uploads)
-        Agents(self.core, script)
+        Agents(self.core, script, self.workspaces)
         self.notes = NoteBook(self.core)
         self.settings = Settings(self.core, store)
         self._starts = Starts(self.core, script, self.workspaces)
@@ -309,11 +309,11 @@ class World:
 
     # -- V0 -----------------------------------------------------------------------------------------
 
-    def create_v0(self, details: Mapping[str, Any]) -> V0Conversation:
-        """Create a V0 conversation and bring up its agent loop."""
+    def create_v0(self, details: Mapping[str, Any], history: Iterable[Event] = ()) -> V0Conversation:
+        """Create a V0 conversation, with a history if there is one, and bring up its agent loop."""
         with self.core.lock:
             with self.core.changing_v0(None) as changes:
-                v0.create(changes, {**details, "id": self.core.new_conversation_id()})
+                v0.create(changes, {**details, "id": self.core.new_conversation_id()}, history)
             self._begin_v0(changes.state)
             return changes.state
 

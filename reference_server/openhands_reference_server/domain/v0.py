@@ -11,7 +11,7 @@ error, stopped. All functions here append records to a `Changes` and return noth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -27,6 +27,7 @@ from openhands_reference_server.domain.script import (
     Run,
     Say,
     Think,
+    Write,
     pretend_shell,
 )
 from openhands_reference_server.domain.times import parse, zoneless
@@ -61,6 +62,7 @@ class V0Conversation:
     instructions: str | None = None
     initial_message: str | None = None
     image_urls: tuple[str, ...] | None = None
+    mcp_config: Mapping[str, Any] | None = None
     status: str = STARTING
     agent_state: str | None = None
     begun: bool = False
@@ -151,10 +153,22 @@ def _fold_event(state: V0Conversation, event: Event) -> V0Conversation:
 # -- what happens to a conversation -----------------------------------------------------------------
 
 
-def create(changes: Writing, details: Mapping[str, Any]) -> None:
-    """Bring a conversation into being; its agent loop is about to start."""
+def create(changes: Writing, details: Mapping[str, Any], history: Iterable[Event] = ()) -> None:
+    """Bring a conversation into being; its agent loop is about to start.
+
+    Args:
+        changes: collects the records.
+        details: what is known of it.
+        history: events of another conversation, without ids, which become its own.
+    """
     changes.record("created", version="V0", conversation=dict(details))
+    for event in history:
+        _emit(changes, event)
+        if event.get("action") == "message" and event["source"] == wire.USER:
+            _entitle(changes, event["args"].get("content"))
     _emit(changes, wire.agent_state_changed("loading"))
+    if changes.state.begun:  # by the history; otherwise it is said when the agent loop begins
+        _say_initial_message(changes)
 
 
 def rename(changes: Writing, title: str) -> None:
@@ -310,6 +324,9 @@ def perform(changes: Writing, act: Act) -> None:
             changes.record("turn", turn=state.turn.announced(pending).to_json())
             if act.confirm:
                 _set_agent_state(changes, _AWAITING_CONFIRMATION)
+        case Write():
+            action = _emit(changes, wire.write(act, calls, created))
+            _emit(changes, wire.written(act, action["id"]), turn=state.turn.acted())
         case Think(thought):
             action = _emit(changes, wire.think(thought, calls, created))
             _emit(changes, wire.thought_logged(action["id"]), turn=state.turn.acted())
@@ -362,7 +379,12 @@ def _say_initial_message(changes: Writing) -> None:
 def _say(changes: Writing, text: str, *, image_urls: Any = None, file_urls: Any = None) -> None:
     said = wire.message(wire.USER, text, image_urls=image_urls, file_urls=file_urls)
     _emit(changes, said, turn=changes.state.turn.queued(text))
-    if changes.state.title is None and text.strip():
+    _entitle(changes, text)
+
+
+def _entitle(changes: Writing, text: Any) -> None:
+    """Give a conversation without a title one made of a message, if that says anything."""
+    if changes.state.title is None and isinstance(text, str) and text.strip():
         changes.record("renamed", title=title_from_message(text))
 
 

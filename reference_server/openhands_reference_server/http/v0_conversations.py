@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from openhands_reference_server.domain import v0
+from openhands_reference_server.domain.changes import Event
 from openhands_reference_server.domain.v0 import V0Conversation
+from openhands_reference_server.domain.v0_requests import InvalidReplay, details_of, read_replay
 from openhands_reference_server.http.answers import SUCCESS, asked, json_answer
+from openhands_reference_server.http.validation import RequestInvalid
+from openhands_reference_server.http.validation_items import item
 from openhands_reference_server.http.views import Views, v0_status
 from openhands_reference_server.world import World
 
@@ -23,7 +26,9 @@ def blueprint(world: World, views: Views) -> Blueprint:
 
     @routes.post(_PREFIX, endpoint="createConversation")
     def create() -> Response:
-        return _response(world.create_v0(_details(asked().body)).id, v0.STARTING)
+        body = asked().body
+        details = details_of(body, with_bearer=_with_bearer())
+        return _response(world.create_v0(details, _history(body.get("replay_json"))).id, v0.STARTING)
 
     @routes.get(_PREFIX, endpoint="listConversations")
     def list_conversations() -> Response:
@@ -94,25 +99,18 @@ def _response(conversation_id: str, status: str, message: str | None = None) -> 
     )
 
 
-def _details(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What a create request says about the conversation; the special kinds say it in their own fields."""
-    task = body.get("suggested_task") or {}
-    microagent = body.get("create_microagent") or {}
-    repository = body.get("repository") or task.get("repo") or microagent.get("repo")
-    provider = body.get("git_provider") or task.get("git_provider") or microagent.get("git_provider")
-    return {
-        "selected_repository": repository,
-        "selected_branch": body.get("selected_branch"),
-        "git_provider": provider,
-        "trigger": _trigger(body),
-        "title": task.get("title") or microagent.get("title") or None,
-        "instructions": body.get("conversation_instructions"),
-        "initial_message": body.get("initial_user_msg"),
-        "image_urls": body.get("image_urls"),
-    }
+def _history(text: str | None) -> list[Event]:
+    """The events of `replay_json`.
+
+    Raises:
+        RequestInvalid: it holds none.
+    """
+    try:
+        return [] if text is None else read_replay(text)
+    except InvalidReplay as error:
+        entry = item("value_error", ("body", "replay_json"), f"Value error, {error}", text)
+        raise RequestInvalid(422, {"detail": [entry]}) from error
 
 
-def _trigger(body: Mapping[str, Any]) -> str:
-    if body.get("suggested_task"):
-        return "suggested_task"
-    return "microagent_management" if body.get("create_microagent") else "gui"
+def _with_bearer() -> bool:
+    return request.authorization is not None and request.authorization.type == "bearer"
