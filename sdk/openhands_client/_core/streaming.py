@@ -327,7 +327,8 @@ class V0Stream:
         """Open the socket, unless the conversation is stopped: that would start it."""
         if not (yield from self._look()):
             self._listens = self.until == "forever"
-            yield from sleep(self.deadline.cap(V0_POLL.longest))
+            if self._listens:
+                yield from sleep(self.deadline.cap(V0_POLL.longest))
             return
         try:
             self._socket = yield from socketio.listen(
