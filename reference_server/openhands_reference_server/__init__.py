@@ -17,6 +17,7 @@ from openhands_reference_server.domain.script import (
     Say,
     Script,
     Think,
+    Write,
 )
 from openhands_reference_server.embedded import ReferenceServer
 from openhands_reference_server.scheduler import ManualClock
@@ -34,4 +35,5 @@ __all__ = [
     "Script",
     "Think",
     "UploadLimits",
+    "Write",
 ]

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
 from openhands_reference_server.core import Core
 from openhands_reference_server.domain import v0, v1
 from openhands_reference_server.domain.conversations import Conversation
-from openhands_reference_server.domain.script import Act, Fail, Run, Script
+from openhands_reference_server.domain.errors import DomainError
+from openhands_reference_server.domain.script import Act, Fail, Run, Script, Write
 from openhands_reference_server.domain.v0 import V0Conversation
 from openhands_reference_server.domain.v1 import V1Conversation
 from openhands_reference_server.scheduler import Step
+from openhands_reference_server.workspace.workspaces import Workspaces
 
 _logger = logging.getLogger(__name__)
 
@@ -53,9 +55,10 @@ class _Run:
 class Agents:
     """All agents of one world."""
 
-    def __init__(self, core: Core, script: Script) -> None:
+    def __init__(self, core: Core, script: Script, workspaces: Workspaces) -> None:
         self._core = core
         self._script = script
+        self._workspaces = workspaces
         self._runs: dict[str, _Run] = {}
         core.attend = self.attend
 
@@ -96,6 +99,8 @@ class Agents:
         return self._core.scheduler.after(delay, partial(self._step, conversation.id, run, act))
 
     def _step(self, conversation_id: str, run: _Run, act: Act | None) -> None:
+        if isinstance(act, Write):
+            act = self._written(conversation_id, run, act)
         with self._core.lock:
             if self._core.closed or self._runs.get(conversation_id) is not run:
                 return
@@ -107,6 +112,18 @@ class Agents:
             elif isinstance(conversation, V1Conversation):
                 with self._core.changing_v1(conversation) as changes:
                     _advance_v1(changes, act)
+
+    def _written(self, conversation_id: str, run: _Run, act: Write) -> Act:
+        """Write a file, which must not be waited for under the lock. Sandboxes of V1 have no files."""
+        with self._core.lock:
+            conversation = self._core.conversations.get(conversation_id)
+            if self._runs.get(conversation_id) is not run or not isinstance(conversation, V0Conversation):
+                return act
+        try:
+            return replace(act, replaced=self._workspaces.of(conversation_id).write(act.path, act.content))
+        except (DomainError, OSError) as error:
+            _logger.warning("the script cannot write %s: %s", act.path, error)
+            return Fail(code="WriteError", detail=str(error))
 
     def _drop(self, conversation_id: str) -> None:
         run = self._runs.pop(conversation_id, None)

@@ -51,6 +51,23 @@ class Think:
 
 
 @dataclass(frozen=True, slots=True)
+class Write:
+    """A file for the workspace, by its path there; `replaced` is filled in with what it was before."""
+
+    path: str
+    content: str
+    thought: str = ""
+    replaced: str | None = None
+
+    @property
+    def said(self) -> str:
+        """What the editor tool says of it."""
+        if self.replaced is None:
+            return f"File created successfully at: {self.path}"
+        return f"The file {self.path} has been overwritten."
+
+
+@dataclass(frozen=True, slots=True)
 class Say:
     """Plain text; ends the turn."""
 
@@ -92,7 +109,7 @@ class Clone:
     source: str
 
 
-Act: TypeAlias = Run | Think | Say | Finish | Fail | GetStuck
+Act: TypeAlias = Run | Write | Think | Say | Finish | Fail | GetStuck
 Stage: TypeAlias = str | Clone | StartFailure
 Turn: TypeAlias = Callable[[str, int], Iterable[Act]]
 

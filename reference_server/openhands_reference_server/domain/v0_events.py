@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from openhands_reference_server.domain.changes import Event
-from openhands_reference_server.domain.script import Run
+from openhands_reference_server.domain.script import Run, Write
 
 AGENT, USER, ENVIRONMENT = "agent", "user", "environment"
 _SYSTEM_PROMPT = "You are the scripted agent of the OpenHands reference server. You follow your script."
 _TOOLS = {
     "execute_bash": "Run a shell command.",
+    "str_replace_editor": "Write a file.",
     "think": "Write down a thought.",
     "finish": "End the turn.",
 }
@@ -222,6 +223,40 @@ def ran(source: str, command: str, output: str, exit_code: int, cause: int) -> E
     text = f"Command `{command}` executed with exit code {exit_code}."
     body = _observation(source, "run", text, extras, content=output, cause=cause)
     return {**body, "success": exit_code == 0}
+
+
+def write(act: Write, calls: int, created: int) -> Event:
+    """The agent wants to write a file."""
+    given = {"command": "create", "path": act.path, "file_text": act.content}
+    args = {
+        **given,
+        "old_str": None,
+        "new_str": None,
+        "insert_line": None,
+        "content": "",
+        "start": 1,
+        "end": -1,
+        "thought": act.thought,
+        "impl_source": "oh_aci",
+        "security_risk": _UNKNOWN_RISK,
+    }
+    call = _by_tool_call("str_replace_editor", calls, given, act.thought, created)
+    return _action(AGENT, "edit", f"Editing file: {act.path}", args, **call)
+
+
+def written(act: Write, cause: int) -> Event:
+    """The file is there."""
+    extras = {
+        "path": act.path,
+        "prev_exist": act.replaced is not None,
+        "old_content": act.replaced,
+        "new_content": act.content,
+        "impl_source": "oh_aci",
+        "diff": None,
+    }
+    return _observation(
+        AGENT, "edit", f"I edited the file {act.path}.", extras, content=act.said, cause=cause
+    )
 
 
 def think(thought: str, calls: int, created: int) -> Event:

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 from openhands_reference_server.domain import v1_events as wire
 from openhands_reference_server.domain.changes import Changes, Event
 from openhands_reference_server.domain.identifiers import dashed
-from openhands_reference_server.domain.script import Act, Fail, Finish, GetStuck, Run, Say, Think
+from openhands_reference_server.domain.script import Act, Fail, Finish, GetStuck, Run, Say, Think, Write
 from openhands_reference_server.domain.times import zoneless
 from openhands_reference_server.domain.titles import default_title, title_from_message
 from openhands_reference_server.domain.turn import Turn
@@ -213,6 +213,11 @@ def perform(changes: Writing, act: Act) -> None:
     match act:
         case Run():
             _announce(changes, act)
+        case Write():
+            call_id = _call_id(changes)
+            action = _emit(changes, wire.file_action(act, call_id))
+            done = wire.file_observation(act, call_id, action["id"])
+            _emit(changes, done, turn=changes.state.turn.acted())
         case Think(thought):
             call_id = _call_id(changes)
             action = _emit(changes, wire.think_action(thought, call_id))

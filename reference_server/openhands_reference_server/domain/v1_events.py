@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from openhands_reference_server.domain.changes import Event
-from openhands_reference_server.domain.script import Run
+from openhands_reference_server.domain.script import Run, Write
 
 EVENT_KINDS = (
     "Condensation",
@@ -71,6 +71,7 @@ def system_prompt(suffix: str | None) -> Event:
         "system_prompt": text_content(prompt),
         "tools": [
             _tool("terminal", "Run a shell command.", command="the command"),
+            _tool("file_editor", "Write a file.", command="create", path="the file", file_text="its content"),
             _tool("think", "Write down a thought.", thought="the thought"),
             _tool("finish", "End the turn.", message="what to tell the user"),
         ],
@@ -184,6 +185,29 @@ def terminal_observation(act: Run, call_id: str, action_id: str) -> Event:
             "full_output_save_dir": None,
         },
     )
+
+
+def file_action(act: Write, call_id: str) -> Event:
+    """The agent wants to write a file."""
+    given = {"command": "create", "path": act.path, "file_text": act.content}
+    unused = dict.fromkeys(("old_str", "new_str", "insert_line", "view_range"))
+    action = {"kind": "FileEditorAction", **given, **unused}
+    return _action("file_editor", call_id, {**given, "security_risk": "LOW"}, action, act.thought, "LOW")
+
+
+def file_observation(act: Write, call_id: str, action_id: str) -> Event:
+    """The file is there."""
+    seen = {
+        "kind": "FileEditorObservation",
+        "content": [text_content(act.said)],
+        "is_error": False,
+        "command": "create",
+        "path": act.path,
+        "prev_exist": act.replaced is not None,
+        "old_content": act.replaced,
+        "new_content": act.content,
+    }
+    return _observation("file_editor", call_id, action_id, seen)
 
 
 def think_action(thought: str, call_id: str) -> Event:

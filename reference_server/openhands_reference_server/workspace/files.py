@@ -209,6 +209,31 @@ class Workspace:
 
     # -- writing ------------------------------------------------------------------------------------
 
+    def write(self, path: str, content: str) -> str | None:
+        """Write a text file; returns what it was before, None when it was not there or no text.
+
+        Raises:
+            PathOutside: the path leads out of the workspace, or is none a file can have.
+            OSError: there is no way to that place.
+        """
+        try:
+            place = upload_path(str(_asked(path)))
+            before = self._content(path)
+            with self.receiving() as upload:
+                arrived = upload.directory / place.name
+                arrived.write_text(content, encoding="utf-8", newline="")
+                self.put(arrived, place)
+        except UnsafeName:
+            raise PathOutside(path) from None
+        return before
+
+    def _content(self, path: str) -> str | None:
+        try:
+            with self._open(path) as file:
+                return _text(file.read(_MOST_COMPARED + 1))
+        except FileMissing:
+            return None
+
     @contextmanager
     def receiving(self) -> Iterator[Upload]:
         """An upload: what it brings is not in the workspace before `place`, and is gone after the block.

@@ -17,10 +17,10 @@ import httpx
 import pytest
 
 from openhands_client import OpenHands
-from openhands_reference_server import AgentScript, UploadLimits
+from openhands_reference_server import AgentScript, Finish, UploadLimits, Write
 
 from .commands import Served, api_of, served
-from .conftest import MISSING, Api, eventually, serving
+from .conftest import MISSING, Api, eventually, serving, story
 
 GIT = shutil.which("git") or "git"
 MEGABYTE = 1024 * 1024
@@ -366,3 +366,33 @@ def test_a_large_file_is_never_in_memory(backend: str, tmp_path: Path) -> None:
                 received += len(piece)
         assert received > LARGE // 200  # the same megabyte again and again
         assert memory_of(server) - before < GROWTH
+
+
+class TestScriptedFiles:
+    def test_what_the_agent_writes_is_in_the_workspace(self) -> None:
+        acts = [Write("src/a.py", "1\n", "I begin."), Write("/workspace/src/a.py", "2\n"), Finish()]
+        with serving(script=AgentScript(acts=lambda message, number: acts)) as api:
+            one = api.create_v0(initial_user_msg="Write a file")
+            events = api.wait_agent_state(one, "finished")
+            assert [event["args"]["path"] for event in events if event.get("action") == "edit"] == [
+                "src/a.py",
+                "/workspace/src/a.py",
+            ]
+            seen = [event["extras"] for event in events if event.get("observation") == "edit"]
+            assert [(one["prev_exist"], one["old_content"], one["new_content"]) for one in seen] == [
+                (False, None, "1\n"),
+                (True, "1\n", "2\n"),
+            ]
+            assert api.ok("GET", place(one, "git/diff?path=src/a.py")) == {"modified": "2\n", "original": ""}
+
+    def test_a_script_that_writes_elsewhere_fails(self) -> None:
+        with serving(script=AgentScript(acts=lambda message, number: [Write("../a", "x")])) as api:
+            one = api.create_v0(initial_user_msg="Write a file")
+            reason = api.wait_agent_state(one, "error")[-1]["extras"]["reason"]
+            assert reason.startswith("WriteError: The path does not lead into the workspace")
+
+    def test_v1_tells_of_it(self) -> None:
+        acts = [Write("src/a.py", "1\n"), Finish()]
+        with serving(script=AgentScript(acts=lambda message, number: acts)) as api:
+            words = story(api.start_v1("Write a file").rest())
+            assert words[words.index("FileEditorAction") + 1] == "FileEditorObservation"

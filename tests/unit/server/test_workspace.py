@@ -350,3 +350,17 @@ class TestMicroagents:
     def test_without_front_matter_all_is_content(self, content: str) -> None:
         agent = parse("sub/file", content)
         assert (agent.name, agent.content) == ("sub/file", content.strip())
+
+
+class TestWriting:
+    def test_a_file_is_written_and_what_it_was_is_told(self, workspace: Workspace) -> None:
+        assert workspace.write("src/a.py", "1\r\n") is None
+        assert workspace.write("/workspace/src/a.py", "2\n") == "1\r\n"
+        assert (workspace.root / "src/a.py").read_bytes() == b"2\n"
+
+    @pytest.mark.parametrize("path", ["../a", "/etc/a", ".git/config", "", "folder/a", "a/../b"])
+    def test_nothing_is_written_elsewhere(self, workspace: Workspace, tmp_path: Path, path: str) -> None:
+        (workspace.root / "folder").symlink_to(tmp_path)
+        with pytest.raises(PathOutside):
+            workspace.write(path, "x")
+        assert not (tmp_path / "a").exists()
