@@ -184,7 +184,7 @@ def test_the_catalogue_names_each_operation_once_and_by_its_constant() -> None:
 def functions_of(kind: type) -> list[types.FunctionType]:
     found = []
     for base in kind.__mro__:
-        for member in vars(base).values():
+        for member in list(vars(base).values()):  # a model completes itself when it is looked at
             function = (
                 getattr(member, "func", None)
                 or getattr(member, "fget", None)
