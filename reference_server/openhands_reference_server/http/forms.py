@@ -17,6 +17,7 @@ from openhands_reference_server.workspace.files import Receiver, Upload
 
 _PIECE = 64 * 1024
 _MOST_PARTS = 10_000
+_MOST_BUFFERED = 1024 * 1024  # what is neither file nor text, such as headers without end
 _MOST_DISCARDED = 64 * 1024 * 1024
 
 
@@ -31,7 +32,9 @@ def receive_files(upload: Upload, field: str) -> None:
     boundary = request.mimetype_params.get("boundary", "")
     if not boundary:
         raise _broken("the boundary is missing")
-    decoder = MultipartDecoder(boundary.encode("latin-1", "replace"), max_parts=_MOST_PARTS)
+    decoder = MultipartDecoder(
+        boundary.encode("latin-1", "replace"), max_form_memory_size=_MOST_BUFFERED, max_parts=_MOST_PARTS
+    )
     form = _Form(upload, field)
     stream = _stream(upload.limits.per_request)
     try:

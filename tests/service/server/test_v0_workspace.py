@@ -190,6 +190,26 @@ class TestLimits:
         assert api.ok("GET", place(one, "list-files")) == []
         assert upload(api, one, ("a", b"x" * 1000)).status_code == 200
 
+    def test_what_is_no_file_has_its_limits_too(self) -> None:
+        with serving() as api:
+            one = api.create_v0()
+            for start in (b"", b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\nX: '):
+                answer = api.app.post(
+                    place(one, "upload-files"),
+                    content=start + b"x" * 3 * MEGABYTE,
+                    headers={"content-type": "multipart/form-data; boundary=b"},
+                )
+                assert answer.status_code == 413
+
+    @pytest.mark.parametrize("backend", ["gunicorn", "werkzeug"])
+    def test_who_sends_too_much_hears_of_it(self, backend: str) -> None:
+        with served("--backend", backend, "--upload-limit", "1") as server, api_of(server) as api:
+            one = api.create_v0()
+            answer = upload(api, one, ("a", b"x" * 20 * MEGABYTE))
+            assert refused(answer) == (413, {"detail": "Request Entity Too Large"})
+            assert upload(api, MISSING, ("a", b"x" * 20 * MEGABYTE)).status_code == 404
+            assert api.ok("GET", place(one, "list-files")) == []
+
     def test_what_comes_in_chunks_is_counted_too(self, api: Api, one: str) -> None:
         def chunks() -> Iterator[bytes]:
             yield b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
