@@ -99,7 +99,7 @@ class V1Stream:
         socket = yield from connect(self._url(), self.deadline.cap(HANDSHAKE_TIMEOUT))
         self._socket = socket
         self._connected_at = self.session.clock()
-        yield from self._hear(socket, FIRST_FRAME_TIMEOUT)  # the state as it is now
+        yield from self._hear(socket, FIRST_FRAME_TIMEOUT, first=True)  # the state as it is now
         yield from self._catch_up()
         while not self.deadline.passed:
             if self.until == "rest" and self._resting.at_rest:
@@ -109,8 +109,11 @@ class V1Stream:
                 yield from self._look()
         return False
 
-    def _hear(self, socket: Socket, timeout: float) -> Flow[bool]:
-        """Handle one frame; false when there was none in time."""
+    def _hear(self, socket: Socket, timeout: float, *, first: bool = False) -> Flow[bool]:
+        """Handle one frame; false when there was none in time.
+
+        Whatever says that the agent rests, the events that led there may still be on their way.
+        """
         frame = yield from receive(socket, self.deadline.cap(timeout))
         if frame is None:
             return False
@@ -120,7 +123,9 @@ class V1Stream:
             logger.warning("skipped a frame that is no event (%d characters)", len(frame))
             return True
         if isinstance(event, m.ConversationStateUpdateEvent) and event.key == "full_state":
-            self._resting.look(event.execution_status or "unknown")  # made for this connection, never stored
+            self._resting.look(event.execution_status or "unknown")  # never stored, so never handed out
+            if self._resting.at_rest and not first:
+                yield from self._catch_up()
         elif not self._knows(event):
             if self._resting.would_rest(event):
                 yield from self._catch_up()

@@ -181,10 +181,18 @@ class AgentServer:
             socket.carry(fate)
             self.sockets.remove(socket)
         elif self.first_frame:
-            full = _event("ConversationStateUpdateEvent", "environment", key="full_state")
-            full |= {"id": f"full-{next(self.turns)}", "value": {"execution_status": self.state}}
-            socket.carry(json.dumps(full))
+            socket.carry(self._full_state())
         return socket
+
+    def _full_state(self) -> str:
+        full = _event("ConversationStateUpdateEvent", "environment", key="full_state")
+        return json.dumps(
+            full | {"id": f"full-{next(self.turns)}", "value": {"execution_status": self.state}}
+        )
+
+    def say_everything(self) -> None:
+        """Send the whole state, as real servers do after a pause, a run, a confirmation."""
+        self.say(self._full_state())
 
     def _answer(self, request: Any) -> Any:
         line = line_of(request)

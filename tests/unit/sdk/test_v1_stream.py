@@ -91,7 +91,7 @@ fates = st.one_of(
     st.builds(Fate, st.lists(st.floats(0, 8), min_size=1, max_size=3).map(tuple)),
 )
 gaps = st.sampled_from([0.0, 0.001, LATENCY := 0.011, 0.5, 1.9, 2.1, 5.0, 21.0]) | st.floats(0, 30)
-troubles = st.sampled_from(["close", "refuse", "connection", "server error"])
+troubles = st.sampled_from(["close", "refuse", "connection", "server error", "full state", "full state"])
 
 
 @st.composite
@@ -128,6 +128,8 @@ def lives(draw: st.DrawFn, *, lossless: bool = False) -> AgentServer:
             case "close":
                 code = draw(st.sampled_from([1000, 1001, 1006, 1011, 1013]))
                 server.at(when, lambda code=code: server.close(code))
+            case "full state":
+                server.at(when, server.say_everything)
             case "refuse":
                 server.at(when, lambda: server.connects.append(503))
                 server.at(when, server.close)
@@ -160,7 +162,7 @@ def test_without_loss_the_order_is_that_of_the_log(server: AgentServer) -> None:
 
 
 @given(lives(), st.booleans())
-@settings(PATIENT, max_examples=300)
+@settings(PATIENT, max_examples=150)
 def test_the_state_that_ends_the_stream_comes_after_all_that_led_to_it(
     server: AgentServer, first_frame: bool
 ) -> None:
@@ -289,6 +291,22 @@ def test_a_lost_older_state_does_not_end_the_stream_of_an_agent_that_went_on() -
     assert watching.result == "finished"
     assert sorted(watching.ids) == server.ids
     assert len(server.ids) == 5
+
+
+def test_a_full_state_that_overtakes_its_events_waits_for_them() -> None:
+    server = world([message(), status("running")], state="running")
+    server.at(1.0, lambda: server.store(action(), Fate((3.0,))))
+    server.at(1.0, lambda: server.store(status("finished"), Fate((3.0,))))
+    server.at(1.0, server.say_everything)
+    watching = watch(server)
+    assert watching.result == "finished"
+    assert watching.ids == server.ids
+
+
+def test_the_log_is_read_once_where_the_agent_rests_already() -> None:
+    server = world([message(), status("finished")])
+    watching = watch(server)
+    assert watching.lines == [EVENTS]
 
 
 def test_silence_is_broken_by_looking() -> None:
