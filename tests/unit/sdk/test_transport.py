@@ -70,6 +70,11 @@ async def closed(thing: Any) -> None:
     await settled(thing.aclose() if hasattr(thing, "aclose") else thing.close())
 
 
+def unverified(side: Side) -> Any:
+    """A transport over a pool without certificates, because loading them takes longer than most tests."""
+    return side.transport(side.http_client(verify=False))
+
+
 def request(**changes: Any) -> Request:
     return Request(**{"method": "GET", "url": URL, "headers": {}, "timeout": 5.0, **changes})
 
@@ -81,7 +86,7 @@ def request(**changes: Any) -> Request:
 async def test_a_request_and_its_answer(side: Side, respx_mock: respx.MockRouter) -> None:
     answer = httpx.Response(201, headers={"X-Request-ID": "r", "Content-Type": "application/json"}, json=[1])
     route = respx_mock.post(URL).mock(return_value=answer)
-    transport = side.transport()
+    transport = unverified(side)
     response = await settled(
         transport.send(request(method="POST", headers={"X-A": "b"}, content=b"{}", timeout=5.0))
     )
@@ -100,7 +105,7 @@ async def test_connecting_is_never_waited_for_long(
     side: Side, timeout: float | None, connect: float, respx_mock: respx.MockRouter
 ) -> None:
     route = respx_mock.get(URL)
-    transport = side.transport()
+    transport = unverified(side)
     await settled(transport.send(request(timeout=timeout)))
     await closed(transport)
     assert route.calls.last.request.extensions["timeout"]["connect"] == connect
@@ -110,7 +115,7 @@ async def test_connecting_is_never_waited_for_long(
 @both_sides
 async def test_redirects_are_left_to_the_pipeline(side: Side, respx_mock: respx.MockRouter) -> None:
     respx_mock.get(URL).respond(307, headers={"location": "http://evil.test/"})
-    transport = side.transport()
+    transport = unverified(side)
     assert (await settled(transport.send(request()))).status_code == 307
     await closed(transport)
 
@@ -150,7 +155,7 @@ async def test_the_librarys_exceptions_become_ours(
 ) -> None:
     kind, sent = FAILURES[library]
     respx_mock.route(host="app.test").mock(side_effect=failing(library))
-    transport = side.transport()
+    transport = unverified(side)
     secretive = request(url=f"{URL}?session_api_key={SECRET}", headers={"Authorization": SECRET})
     with pytest.raises(errors.OpenHandsError) as raised:
         await settled(getattr(transport, how)(secretive))
@@ -169,7 +174,7 @@ async def test_a_header_that_the_library_quotes_is_not_shown(
 ) -> None:
     quoted = failing(httpx.LocalProtocolError, f"Illegal header value b'Bearer {SECRET}\\n'")
     respx_mock.get(URL).mock(side_effect=quoted)
-    transport = side.transport()
+    transport = unverified(side)
     with pytest.raises(errors.APIConnectionError) as raised:
         await settled(transport.send(request()))
     await closed(transport)
@@ -184,7 +189,7 @@ async def test_a_server_that_is_not_there_is_named_with_advice(
     side: Side, respx_mock: respx.MockRouter
 ) -> None:
     respx_mock.get(URL).mock(side_effect=httpx.ConnectError("[Errno 111] Connection refused"))
-    transport = side.transport()
+    transport = unverified(side)
     with pytest.raises(errors.APIConnectionError, match="Connection refused") as raised:
         await settled(transport.send(request()))
     await closed(transport)
@@ -230,7 +235,7 @@ class Trickle(httpx.SyncByteStream, httpx.AsyncByteStream):
 async def test_an_open_answer_is_read_piece_by_piece(side: Side, respx_mock: respx.MockRouter) -> None:
     body = Trickle(b"[", b"{}", b"]")
     respx_mock.post(URL).mock(return_value=httpx.Response(200, headers={"X-A": "b"}, stream=body))
-    transport = side.transport()
+    transport = unverified(side)
     opened = await settled(transport.open(request(method="POST")))
     assert opened.head.status_code == 200
     assert type(opened.head.headers) is dict
@@ -247,7 +252,7 @@ async def test_an_answer_that_breaks_off_is_our_error(
 ) -> None:
     body = Trickle(b"[", library("broken"))
     respx_mock.post(URL).mock(return_value=httpx.Response(200, stream=body))
-    transport = side.transport()
+    transport = unverified(side)
     opened = await settled(transport.open(request(method="POST")))
     assert await settled(opened.read()) == b"["
     with pytest.raises(errors.APIConnectionError) as raised:
