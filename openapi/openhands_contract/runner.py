@@ -21,7 +21,9 @@ class Profile(StrEnum):
 
 _APP_TAGS: dict[Profile, frozenset[str]] = {
     Profile.V0: frozenset({"v0-conversations", "v0-events", "v0-workspace", "feedback", "settings", "meta"}),
-    Profile.V1: frozenset({"app-conversations", "start-tasks", "events", "sandboxes", "meta"}),
+    Profile.V1: frozenset(
+        {"app-conversations", "start-tasks", "events", "sandboxes", "users", "webhooks", "meta"}
+    ),
     Profile.ALL: frozenset(),
 }
 

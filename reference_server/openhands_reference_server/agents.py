@@ -16,10 +16,11 @@ from openhands_reference_server.core import Core
 from openhands_reference_server.domain import v0, v1
 from openhands_reference_server.domain.conversations import Conversation
 from openhands_reference_server.domain.errors import DomainError
-from openhands_reference_server.domain.script import Act, Fail, Run, Script, Write
+from openhands_reference_server.domain.script import Act, Fail, Run, Script, Write, Written
 from openhands_reference_server.domain.v0 import V0Conversation
 from openhands_reference_server.domain.v1 import V1Conversation
 from openhands_reference_server.scheduler import Step
+from openhands_reference_server.workspace.sandbox_files import SandboxFiles
 from openhands_reference_server.workspace.workspaces import Workspaces
 
 _logger = logging.getLogger(__name__)
@@ -55,10 +56,13 @@ class _Run:
 class Agents:
     """All agents of one world."""
 
-    def __init__(self, core: Core, script: Script, workspaces: Workspaces) -> None:
+    def __init__(
+        self, core: Core, script: Script, workspaces: Workspaces, sandbox_files: SandboxFiles
+    ) -> None:
         self._core = core
         self._script = script
         self._workspaces = workspaces
+        self._sandbox_files = sandbox_files
         self._runs: dict[str, _Run] = {}
         core.attend = self.attend
 
@@ -101,6 +105,7 @@ class Agents:
     def _step(self, conversation_id: str, run: _Run, act: Act | None) -> None:
         if isinstance(act, Write):
             act = self._written(conversation_id, run, act)
+        written = self._written_to_sandbox(conversation_id, run) if act is None else None
         with self._core.lock:
             if self._core.closed or self._runs.get(conversation_id) is not run:
                 return
@@ -111,10 +116,10 @@ class Agents:
                     _advance_v0(changes, act)
             elif isinstance(conversation, V1Conversation):
                 with self._core.changing_v1(conversation) as changes:
-                    _advance_v1(changes, act)
+                    _advance_v1(changes, act, written)
 
     def _written(self, conversation_id: str, run: _Run, act: Write) -> Act:
-        """Write a file, which must not be waited for under the lock. Sandboxes of V1 have no files."""
+        """Write a file of V0, which must not be waited for under the lock. In V1 it is announced first."""
         with self._core.lock:
             conversation = self._core.conversations.get(conversation_id)
             if self._runs.get(conversation_id) is not run or not isinstance(conversation, V0Conversation):
@@ -124,6 +129,20 @@ class Agents:
         except (DomainError, OSError) as error:
             _logger.warning("the script cannot write %s: %s", act.path, error)
             return Fail(code="WriteError", detail=str(error))
+
+    def _written_to_sandbox(self, conversation_id: str, run: _Run) -> Written | None:
+        """Write the file a V1 agent has announced, if it has; not under the lock."""
+        with self._core.lock:
+            conversation = self._core.conversations.get(conversation_id)
+            if self._runs.get(conversation_id) is not run or not isinstance(conversation, V1Conversation):
+                return None
+            file = v1.file_to_write(conversation)
+        if file is None:
+            return None
+        try:
+            return Written(self._sandbox_files.of(conversation.sandbox_id).write(*file))
+        except (DomainError, OSError) as error:
+            return Written(failure=str(error))
 
     def _drop(self, conversation_id: str) -> None:
         run = self._runs.pop(conversation_id, None)
@@ -140,10 +159,10 @@ def _advance_v0(changes: v0.Writing, act: Act | None) -> None:
         v0.end_turn(changes)
 
 
-def _advance_v1(changes: v1.Writing, act: Act | None) -> None:
+def _advance_v1(changes: v1.Writing, act: Act | None, written: Written | None) -> None:
     if act is not None:
         v1.perform(changes, act)
     elif changes.state.turn.pending is not None:
-        v1.observe(changes)
+        v1.observe(changes, written)
     else:
         v1.end_turn(changes)

@@ -245,6 +245,12 @@ class Core:
         self.attend(conversation.id)
         self.changed.notify_all()
 
+    def remove_tree(self, conversation: Conversation, reason: str) -> None:
+        """Delete a conversation with its sub-conversations."""
+        for child in self.children_of(conversation.id):
+            self.remove_tree(self.conversation(child), reason)
+        self.remove_conversation(conversation, reason)
+
     def publish(self, conversation_id: str, event: Event) -> None:
         """Show an event (V0: a record) to those who listen, without storing it."""
         self.broadcast.publish(conversation_topic(conversation_id), event)

@@ -13,47 +13,43 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from openhands_reference_server.agent_side import DELETED, AgentSide, StillThere
 from openhands_reference_server.agents import Agents
+from openhands_reference_server.app_events import AppEvents
 from openhands_reference_server.broadcast import Broadcast, Subscription
-from openhands_reference_server.core import Core, conversation_topic, start_task_topic
-from openhands_reference_server.domain import paging, sandbox, start_task, v0, v1, v1_events
+from openhands_reference_server.core import Core, start_task_topic
+from openhands_reference_server.domain import paging, sandbox, start_task, v0, v1
 from openhands_reference_server.domain.changes import Event
 from openhands_reference_server.domain.conversations import Conversation
 from openhands_reference_server.domain.errors import (
-    ConversationNotFound,
+    DomainError,
     IllegalTransition,
     ParentNotFound,
-    SandboxNotFound,
-    SandboxPaused,
-    ServerClosing,
 )
-from openhands_reference_server.domain.event_log import EventFilter
 from openhands_reference_server.domain.identifiers import canonical
 from openhands_reference_server.domain.paging import Key
 from openhands_reference_server.domain.sandbox import Sandbox
 from openhands_reference_server.domain.script import AgentScript, Script
 from openhands_reference_server.domain.start_task import StartTask
-from openhands_reference_server.domain.times import parse, zoned, zoneless
+from openhands_reference_server.domain.times import parse, zoned
 from openhands_reference_server.domain.v0 import V0Conversation
 from openhands_reference_server.domain.v1 import V1Conversation
 from openhands_reference_server.keys import SessionKeys
 from openhands_reference_server.live import Live, Room, V0Options
 from openhands_reference_server.notes import NoteBook
+from openhands_reference_server.sandboxes import Sandboxes
 from openhands_reference_server.scheduler import Clock, SystemClock
 from openhands_reference_server.settings import Settings
 from openhands_reference_server.starting import Starts
 from openhands_reference_server.storage import Store
+from openhands_reference_server.workspace.files import decoded
+from openhands_reference_server.workspace.sandbox_files import SandboxFiles, absolute_in_workspace
 from openhands_reference_server.workspace.workspaces import Workspaces
 
 _logger = logging.getLogger(__name__)
 
-DELETED = "the conversation was deleted"
-SUSPENDED = "the sandbox was paused"
 _RESTARTED = "The server was restarted before the conversation was ready"
 _PATIENCE = 0.5
-
-StillThere = Callable[[], bool]
-"""Says whether somebody still waits for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +80,7 @@ class AppConversationFilter:
     created_until: str | None = None
     updated_since: str | None = None
     updated_until: str | None = None
+    sandbox_id: str | None = None
     include_sub_conversations: bool = True
 
     def __call__(self, one: V1Conversation) -> bool:
@@ -92,6 +89,7 @@ class AppConversationFilter:
             (self.title_contains is None or self.title_contains in one.shown_title)
             and _within(one.created_at, self.created_since, self.created_until)
             and _within(one.updated_at, self.updated_since, self.updated_until)
+            and (self.sandbox_id is None or one.sandbox_id == self.sandbox_id)
             and (self.include_sub_conversations or not _is_sub_conversation(one))
         )
 
@@ -111,7 +109,11 @@ class World:
         v0_options: how V0 conversations are treated.
 
     Attributes:
+        sandboxes: where V1 conversations live.
+        agents: what the agent servers of the sandboxes do.
+        events: the events of V1 conversations, as the app server knows them.
         live: those who follow V0 conversations.
+        sandbox_files: what the conversations of a sandbox share.
         workspaces: the files and repositories of V0 conversations.
         notes: what people say about conversations.
         settings: the user's settings and secrets.
@@ -131,7 +133,11 @@ class World:
         self.keys = SessionKeys(store.secret())
         script, v0_options = script or AgentScript(), v0_options or V0Options()
         self.workspaces = Workspaces(self.core, store, v0_options.uploads)
-        Agents(self.core, script, self.workspaces)
+        self.sandbox_files = SandboxFiles(self.core, store, v0_options.uploads)
+        Agents(self.core, script, self.workspaces, self.sandbox_files)
+        self.sandboxes = Sandboxes(self.core, self.keys)
+        self.agents = AgentSide(self.core, self.sandboxes)
+        self.events = AppEvents(self.core)
         self.notes = NoteBook(self.core)
         self.settings = Settings(self.core, store)
         self._starts = Starts(self.core, script, self.workspaces)
@@ -145,6 +151,7 @@ class World:
     def close(self) -> None:
         """Stop everything that goes on; who waits is let go."""
         self.workspaces.close()
+        self.sandbox_files.close()
         self.core.close()
 
     @property
@@ -237,15 +244,10 @@ class World:
             conversation = self.core.conversations.get(canonical(conversation_id))
             if conversation is None:
                 return False
-            self._delete_with_children(conversation)
-            if isinstance(conversation, V1Conversation):
-                self._delete_sandbox(conversation.sandbox_id)
+            self.core.remove_tree(conversation, DELETED)
+            if isinstance(conversation, V1Conversation) and self.core.sandboxes.get(conversation.sandbox_id):
+                self.sandboxes.delete(conversation.sandbox_id)
             return True
-
-    def _delete_with_children(self, conversation: Conversation) -> None:
-        for child in self.core.children_of(conversation.id):
-            self._delete_with_children(self.core.conversation(child))
-        self.core.remove_conversation(conversation, DELETED)
 
     def start(self, conversation_id: str) -> V0Conversation | ConversationView:
         """Start or resume; returns the conversation as it was found.
@@ -258,7 +260,7 @@ class World:
             before = self.conversation(conversation_id)
             if isinstance(before, ConversationView):
                 self._need_sandbox(before, "start")
-                self.resume_sandbox(before.conversation.sandbox_id)
+                self.sandboxes.resume(before.conversation.sandbox_id)
             elif not before.has_loop:
                 with self.core.changing_v0(before) as changes:
                     v0.start(changes)
@@ -275,7 +277,7 @@ class World:
             before = self.conversation(conversation_id)
             if isinstance(before, ConversationView):
                 if before.reachable:
-                    self.pause_sandbox(before.conversation.sandbox_id)
+                    self.sandboxes.pause(before.conversation.sandbox_id)
                 return before.reachable
             with self.core.changing_v0(before) as changes:
                 v0.stop(changes)
@@ -295,7 +297,7 @@ class World:
                     raise IllegalTransition(
                         f"Cannot pause a conversation whose sandbox is {before.sandbox_status}; it must be RUNNING"
                     )
-                self.pause_agent(before.conversation.id)
+                self.agents.pause(before.conversation.id)
             else:
                 with self.core.changing_v0(before) as changes:
                     v0.pause(changes)
@@ -479,247 +481,24 @@ class World:
         with self.core.lock:
             return sum(map(keep, _v1_only(self.core.conversations)))
 
-    def search_events(
-        self,
-        conversation_id: str | None,
-        keep: EventFilter,
-        *,
-        page_id: str | None,
-        limit: int,
-        newest_first: bool,
-    ) -> tuple[list[Event], str | None]:
-        """A page of V1 events in the order of time, of one conversation or of all.
-
-        Raises:
-            UnknownPage: the page id is not from here.
-        """
-        cursor = None if page_id is None else paging.decode(page_id)
-        found = [event for event in self._events_of(conversation_id) if keep(event)]
-        if conversation_id is None:
-            found.sort(key=_event_key)
-        if newest_first:
-            found.reverse()
-        rest = paging.after(found, cursor, _event_key, newest_first=newest_first)
-        page, last = paging.take(rest, limit, _event_key)
-        return page, last and paging.encode(last)
-
-    def count_events(self, conversation_id: str | None, keep: EventFilter) -> int:
-        """How many V1 events a search would find."""
-        return sum(map(keep, self._events_of(conversation_id)))
-
-    def _events_of(self, conversation_id: str | None) -> list[Event]:
-        with self.core.lock:
-            if conversation_id is None:
-                wanted = [one.id for one in _v1_only(self.core.conversations)]
-            else:
-                found = self.core.conversations.get(canonical(conversation_id))
-                wanted = [found.id] if isinstance(found, V1Conversation) else []
-            return [event for one in wanted for event in self.core.log(one).events]
+    def read_conversation_file(self, conversation_id: str, path: str) -> Iterator[str]:
+        """The text of a file in the sandbox of a V1 conversation; nothing when it cannot be read."""
+        try:
+            with self.core.lock:
+                sandbox_id = self.core.v1(conversation_id).sandbox_id
+                self.sandboxes.check_running(sandbox_id)
+            file = self.sandbox_files.of(sandbox_id).open_text(absolute_in_workspace(path))
+        except DomainError as error:
+            _logger.debug("no file to show: %s", error)
+            return
+        with file:
+            yield from decoded(file)
 
     def _view(self, conversation: V1Conversation) -> ConversationView:
         return ConversationView(
             conversation,
             self.core.sandboxes.get(conversation.sandbox_id),
             tuple(self.core.children_of(conversation.id)),
-        )
-
-    # -- sandboxes ----------------------------------------------------------------------------------
-
-    def sandboxes(self, ids: Iterable[str]) -> list[Sandbox | None]:
-        """Sandboxes by id, None where there is none."""
-        with self.core.lock:
-            return [self.core.sandboxes.get(one) for one in ids]
-
-    def search_sandboxes(self, *, page_id: str | None, limit: int) -> tuple[list[Sandbox], str | None]:
-        """A page of sandboxes, newest first, and the id of the next page.
-
-        Raises:
-            UnknownPage: the page id is not from here.
-        """
-        cursor = None if page_id is None else paging.decode(page_id)
-        with self.core.lock:
-            page, last = paging.take(self.core.sandboxes.newest_first(cursor), limit, _key)
-        return page, last and paging.encode(last)
-
-    def pause_sandbox(self, sandbox_id: str) -> None:
-        """Freeze a sandbox with its agents; who listens to them is let go.
-
-        Raises:
-            SandboxNotFound: there is none.
-        """
-        with self.core.lock:
-            with self.core.changing_sandbox(self.core.sandbox(sandbox_id)) as changes:
-                sandbox.pause(changes)
-            self._sandbox_changed(sandbox_id, closing=SUSPENDED)
-
-    def resume_sandbox(self, sandbox_id: str) -> None:
-        """Thaw a sandbox; its agents go on where they were.
-
-        Raises:
-            SandboxNotFound: there is none.
-        """
-        with self.core.lock:
-            with self.core.changing_sandbox(self.core.sandbox(sandbox_id)) as changes:
-                sandbox.resume(changes)
-            self._sandbox_changed(sandbox_id)
-
-    def _delete_sandbox(self, sandbox_id: str) -> None:
-        if self.core.sandboxes.get(sandbox_id) is not None:
-            self.core.sandboxes.remove(sandbox_id)
-            self._sandbox_changed(sandbox_id, closing=SUSPENDED)
-
-    def _sandbox_changed(self, sandbox_id: str, closing: str | None = None) -> None:
-        for conversation in self.core.conversations_in(sandbox_id):
-            if closing is not None:
-                self.core.broadcast.close_topic(conversation_topic(conversation.id), closing)
-            self.core.attend(conversation.id)
-        self.core.changed.notify_all()
-
-    # -- V1: agent server ---------------------------------------------------------------------------
-
-    def sandbox_of_key(self, key: str) -> str:
-        """Whose session key this is.
-
-        Raises:
-            SandboxNotFound: nobody's.
-        """
-        sandbox_id = self.keys.sandbox_of(key)
-        if sandbox_id is None or self.core.sandboxes.get(sandbox_id) is None:
-            raise SandboxNotFound("")
-        return sandbox_id
-
-    def check_running(self, sandbox_id: str) -> None:
-        """Make sure that the agent server of a sandbox can answer.
-
-        Raises:
-            SandboxNotFound: there is none.
-            SandboxPaused: it cannot.
-        """
-        if not self.core.sandbox(sandbox_id).running:
-            raise SandboxPaused(sandbox_id)
-
-    def agent_conversation(self, sandbox_id: str, conversation_id: str) -> V1Conversation:
-        """A conversation as the agent server of this sandbox sees it.
-
-        Raises:
-            SandboxPaused: the sandbox is frozen.
-            ConversationNotFound: this sandbox has no such conversation.
-        """
-        with self.core.lock:
-            self.check_running(sandbox_id)
-            conversation = self.core.v1(conversation_id)
-            if conversation.sandbox_id != sandbox_id:
-                raise ConversationNotFound(conversation_id)
-            return conversation
-
-    def send_message(
-        self, conversation_id: str, items: list[dict[str, Any]], *, role: str, run: bool
-    ) -> None:
-        """A message of the user to the agent."""
-        with self.core.lock, self.core.changing_v1(self.core.v1(conversation_id)) as changes:
-            v1.send_message(changes, items, role=role, run=run)
-
-    def run_agent(self, conversation_id: str, still_there: StillThere = lambda: True) -> None:
-        """Let the agent go on, and wait until it rests.
-
-        Raises:
-            ServerClosing: the server ends before the run does.
-        """
-        with self.core.lock:
-            conversation = self.core.v1(conversation_id)
-            self._publish_full_state(conversation.id)
-            with self.core.changing_v1(conversation) as changes:
-                v1.start_run(changes)
-            self._wait_for_rest(conversation.id, still_there)
-
-    def pause_agent(self, conversation_id: str) -> None:
-        """Hold the agent."""
-        with self.core.lock:
-            with self.core.changing_v1(self.core.v1(conversation_id)) as changes:
-                v1.pause(changes)
-            self._publish_full_state(changes.state.id)
-
-    def confirm(
-        self, conversation_id: str, *, accept: bool, reason: str, still_there: StillThere = lambda: True
-    ) -> None:
-        """Answer the agent's question; when accepted, wait until the agent rests again.
-
-        Raises:
-            ServerClosing: the server ends before the run does.
-        """
-        with self.core.lock:
-            conversation = self.core.v1(conversation_id)
-            asked = conversation.execution_status == v1.WAITING
-            with self.core.changing_v1(conversation) as changes:
-                v1.confirm(changes, accept=accept, reason=reason)
-            if accept and asked:
-                self._wait_for_rest(conversation.id, still_there)
-
-    def watch(
-        self, conversation_id: str, *, resend_all: bool, notify: Callable[[], None]
-    ) -> tuple[list[Event], Subscription]:
-        """Listen to a V1 conversation: what to show first, and everything that follows it without a gap."""
-        with self.core.lock:
-            conversation = self.core.v1(conversation_id)
-            first = [self.full_state(conversation)]
-            if resend_all:
-                first += self.core.log(conversation.id).events
-            return first, self.core.broadcast.subscribe(conversation_topic(conversation.id), notify=notify)
-
-    def unwatch(self, conversation_id: str, subscription: Subscription) -> None:
-        """Listen no more."""
-        self.core.broadcast.unsubscribe(conversation_topic(canonical(conversation_id)), subscription)
-
-    def agent_events(
-        self, conversation_id: str, keep: EventFilter, *, page_id: str | None, limit: int, newest_first: bool
-    ) -> tuple[list[Event], str | None]:
-        """A page of a V1 conversation's events, and the id of the first event of the next page.
-
-        Raises:
-            UnknownPage: the page id is no event of the conversation.
-        """
-        with self.core.lock:
-            log = self.core.log(self.core.v1(conversation_id).id)
-            return log.search(keep, page_id=page_id, limit=limit, newest_first=newest_first)
-
-    def count_agent_events(self, conversation_id: str, keep: EventFilter) -> int:
-        """How many events a search would find."""
-        with self.core.lock:
-            return self.core.log(self.core.v1(conversation_id).id).count(keep)
-
-    def agent_event(self, conversation_id: str, event_id: str) -> Event:
-        """One event of a V1 conversation.
-
-        Raises:
-            EventNotFound: it has no such event.
-        """
-        with self.core.lock:
-            return self.core.log(self.core.v1(conversation_id).id).get(event_id)
-
-    def full_state(self, conversation: V1Conversation) -> Event:
-        """The event that shows the whole state; never stored."""
-        now = zoneless(self.clock.now())
-        identity = {"kind": "ConversationStateUpdateEvent", "id": str(uuid4()), "timestamp": now}
-        return {**identity, **v1_events.state_update("full_state", v1.full_state(conversation))}
-
-    def _publish_full_state(self, conversation_id: str) -> None:
-        self.core.publish(conversation_id, self.full_state(self.core.v1(conversation_id)))
-
-    def _wait_for_rest(self, conversation_id: str, still_there: StillThere) -> None:
-        """Wait, letting go of the lock, until the agent has no next step; then show the state."""
-        while self._is_busy(conversation_id) and still_there():
-            if self.core.closed:
-                raise ServerClosing
-            self.core.changed.wait(_PATIENCE)
-        if isinstance(self.core.conversations.get(conversation_id), V1Conversation):
-            self._publish_full_state(conversation_id)
-
-    def _is_busy(self, conversation_id: str) -> bool:
-        conversation = self.core.conversations.get(conversation_id)
-        return (
-            isinstance(conversation, V1Conversation)
-            and conversation.working
-            and self._view(conversation).reachable
         )
 
 
@@ -738,7 +517,3 @@ def _is_sub_conversation(one: Conversation) -> bool:
 
 def _v1_only(conversations: Iterable[Conversation]) -> Iterator[V1Conversation]:
     return (one for one in conversations if isinstance(one, V1Conversation))
-
-
-def _event_key(event: Event) -> Key:
-    return (event["timestamp"], event["id"])

@@ -36,11 +36,25 @@ class SandboxNotFound(DomainError):
         super().__init__(f"Sandbox not found: {sandbox_id}")
 
 
+class SandboxSpecNotFound(DomainError):
+    """There is no such kind of sandbox."""
+
+    def __init__(self, spec_id: str) -> None:
+        super().__init__(f"Sandbox spec not found: {spec_id}")
+
+
 class SandboxPaused(DomainError):
     """The agent server of a paused sandbox cannot do anything."""
 
     def __init__(self, sandbox_id: str) -> None:
         super().__init__(f"Sandbox is paused: {sandbox_id}")
+
+
+class ConversationIdTaken(DomainError):
+    """Another conversation, that cannot be seen from here, has this id."""
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"Conversation id is taken: {conversation_id}")
 
 
 class EventNotFound(DomainError):
@@ -95,6 +109,13 @@ class PathOutside(DomainError):
         super().__init__(f"The path does not lead into the workspace: {path}")
 
 
+class PathNotAbsolute(DomainError):
+    """Files of sandboxes are named by their absolute path."""
+
+    def __init__(self) -> None:
+        super().__init__("Path must be absolute")
+
+
 class BinaryFile(DomainError):
     """The file is no text."""
 
@@ -107,6 +128,20 @@ class FileTooLarge(DomainError):
 
     def __init__(self) -> None:
         super().__init__("Request Entity Too Large")
+
+
+class BashDisabled(DomainError):
+    """This server runs no commands."""
+
+    def __init__(self) -> None:
+        super().__init__("The shell is disabled; start the server with --enable-bash to run commands")
+
+
+class BashEventNotFound(DomainError):
+    """The sandbox has no such command and no such output."""
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(f"Bash event not found: {event_id}")
 
 
 class NotAGitRepository(DomainError):

@@ -71,20 +71,40 @@ def _message_text(event: Event) -> str:
 
 
 class EventLog:
-    """Events in the order they happened; appended to, never changed."""
+    """Events in the order they happened; appended to, never changed.
+
+    Attributes:
+        events: those that happened here.
+        reported: those an agent server elsewhere has told the app server of; searches here pass over them.
+    """
 
     def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
         self.events: list[Event] = []
+        self.reported: list[Event] = []
         self._positions: dict[Any, int] = {}
+        self._reports: dict[str, Event] = {}
         self.extend(records)
 
     def extend(self, records: Iterable[Mapping[str, Any]]) -> list[Event]:
         """Take up the events among these records; returns them."""
-        added = [record["event"] for record in records if record["record"] == "event"]
-        for event in added:
-            self._positions[event["id"]] = len(self.events)
-            self.events.append(event)
+        added: list[Event] = []
+        for record in records:
+            if record["record"] == "event":
+                event = record["event"]
+                self._positions[event["id"]] = len(self.events)
+                self.events.append(event)
+                added.append(event)
+            elif record["record"] == "reported":
+                self._reports[record["event"]["id"]] = record["event"]
+                self.reported.append(record["event"])
         return added
+
+    def known(self, event_id: str) -> Event | None:
+        """One V1 event, wherever it happened, by its UUID in any spelling; None when there is none."""
+        position = self._position(event_id)
+        if position is not None:
+            return self.events[position]
+        return self._reports.get(v1_events.event_id(event_id))
 
     def get(self, event_id: str) -> Event:
         """One V1 event, by its UUID in any spelling.
@@ -96,6 +116,11 @@ class EventLog:
         if position is None:
             raise EventNotFound(event_id)
         return self.events[position]
+
+    def batch_get(self, ids: Iterable[str]) -> list[Event | None]:
+        """V1 events by id, None where there is none."""
+        positions = map(self._position, ids)
+        return [None if position is None else self.events[position] for position in positions]
 
     def search(
         self, keep: EventFilter, *, page_id: str | None, limit: int, newest_first: bool

@@ -33,6 +33,17 @@ class Sandbox:
         return asdict(self)
 
 
+def spec(created_at: str) -> dict[str, Any]:
+    """What every sandbox is made from: a folder, and the agent server of this process."""
+    return {
+        "id": SPEC_ID,
+        "command": ["openhands-reference-server", "serve"],
+        "created_at": created_at,
+        "initial_env": {},
+        "working_dir": "/workspace",
+    }
+
+
 Writing: TypeAlias = Changes[Sandbox]
 
 

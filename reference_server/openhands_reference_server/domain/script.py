@@ -33,7 +33,10 @@ START_STAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A shell command and what came of it; with `confirm` the agent asks the user first."""
+    """A shell command and what came of it; with `confirm` the agent asks the user first, whatever the policy.
+
+    `risk` is LOW, MEDIUM, HIGH or UNKNOWN; the confirmation policy `ConfirmRisky` looks at it.
+    """
 
     command: str
     output: str = ""
@@ -41,6 +44,7 @@ class Run:
     thought: str = ""
     seconds: float = 0.0
     confirm: bool = False
+    risk: str = "LOW"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,14 @@ class Write:
         if self.replaced is None:
             return f"File created successfully at: {self.path}"
         return f"The file {self.path} has been overwritten."
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What came of writing a file: what it was before, or why it was not written."""
+
+    replaced: str | None = None
+    failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

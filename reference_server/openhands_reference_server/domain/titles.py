@@ -10,7 +10,7 @@ def default_title(conversation_id: str) -> str:
     return f"Conversation {conversation_id[:5]}"
 
 
-def title_from_message(text: str) -> str:
-    """The first line of a message that is not blank, shortened."""
+def title_from_message(text: str, longest: int = _LONGEST) -> str:
+    """The first line of a message that is not blank, shortened to so many characters."""
     line = text.strip().splitlines()[0].strip()
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 1].rstrip() + "…"
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"

@@ -13,27 +13,50 @@ what it does. All functions here append records to a `Changes` and return nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias
 
+from openhands_reference_server.domain import confirmation
 from openhands_reference_server.domain import v1_events as wire
 from openhands_reference_server.domain.changes import Changes, Event
 from openhands_reference_server.domain.identifiers import dashed
-from openhands_reference_server.domain.script import Act, Fail, Finish, GetStuck, Run, Say, Think, Write
-from openhands_reference_server.domain.times import zoneless
+from openhands_reference_server.domain.masking import MASK, masked
+from openhands_reference_server.domain.script import (
+    Act,
+    Fail,
+    Finish,
+    GetStuck,
+    Run,
+    Say,
+    Think,
+    Write,
+    Written,
+)
+from openhands_reference_server.domain.times import parse, zoneless
 from openhands_reference_server.domain.titles import default_title, title_from_message
 from openhands_reference_server.domain.turn import Turn
 
 IDLE, RUNNING, PAUSED, FINISHED = "idle", "running", "paused", "finished"
 WAITING, FAILED, STUCK = "waiting_for_confirmation", "error", "stuck"
 DEFAULT_MODEL = "reference/scripted"
+_CONDENSED = frozenset(
+    {"MessageEvent", "ActionEvent", "ObservationEvent", "UserRejectObservation", "AgentErrorEvent"}
+)
+_FOLDED_KEYS = frozenset({"execution_status", "confirmation_policy", "security_analyzer"})
 DEFAULT_REJECTION = "User rejected the action."
 
 
 @dataclass(frozen=True, slots=True)
 class V1Conversation:
-    """The fold of a V1 conversation's records. Ids are 32 hex digits, times zoned texts."""
+    """The fold of a V1 conversation's records. Ids are 32 hex digits, times zoned texts.
+
+    Attributes:
+        agent: the agent as a client of the agent server described it, its keys masked; None for the scripted
+            one. It is shown, and nothing else: the script does the work.
+        secrets: names and descriptions. Values are not kept: the scripted agent needs none.
+        metrics: what an agent server has reported; None when nothing was.
+    """
 
     id: str
     sandbox_id: str
@@ -48,6 +71,14 @@ class V1Conversation:
     llm_model: str = DEFAULT_MODEL
     parent_conversation_id: str | None = None
     agent_type: str = "default"
+    agent: Mapping[str, Any] | None = None
+    workspace: Mapping[str, Any] | None = None
+    max_iterations: int = 500
+    stuck_detection: bool = True
+    confirmation_policy: Mapping[str, Any] = field(default_factory=lambda: confirmation.NEVER)
+    security_analyzer: Mapping[str, Any] | None = None
+    secrets: Mapping[str, str | None] = field(default_factory=dict)
+    metrics: Mapping[str, Any] | None = None
     execution_status: str = IDLE
     calls: int = 0
     turn: Turn = field(default_factory=Turn)
@@ -102,6 +133,13 @@ def fold(state: V1Conversation | None, record: Mapping[str, Any]) -> V1Conversat
             return replace(state, title=record["title"])
         case "event":
             return _fold_event(state, record["event"])
+        case "secrets":
+            return replace(state, secrets={**state.secrets, **record["secrets"]})
+        case "reported":
+            metrics = _reported_metrics(record["event"])
+            return state if metrics is None else replace(state, metrics=metrics)
+        case "metrics":
+            return replace(state, metrics=record["metrics"])
         case _:
             return state
 
@@ -109,36 +147,61 @@ def fold(state: V1Conversation | None, record: Mapping[str, Any]) -> V1Conversat
 def _fold_event(state: V1Conversation, event: Event) -> V1Conversation:
     if event.get("llm_response_id"):
         state = replace(state, calls=state.calls + 1)
-    if event["kind"] == "ConversationStateUpdateEvent" and event["key"] == "execution_status":
-        state = replace(state, execution_status=event["value"])
+    if event["kind"] == "ConversationStateUpdateEvent" and event["key"] in _FOLDED_KEYS:
+        state = replace(state, **{event["key"]: event["value"]})
     return state
+
+
+def _reported_metrics(event: Event) -> dict[str, Any] | None:
+    """The metrics in a `stats` update of an agent server; None when it is something else."""
+    if event["kind"] != "ConversationStateUpdateEvent" or event["key"] != "stats":
+        return None
+    return _metrics_of(event["value"])
+
+
+def _metrics_of(stats: Any) -> dict[str, Any] | None:
+    usages = stats.get("usage_to_metrics") if isinstance(stats, Mapping) else None
+    metrics = usages.get("agent") if isinstance(usages, Mapping) else None
+    return wire.metrics(metrics) if isinstance(metrics, Mapping) else None
 
 
 def full_state(state: V1Conversation) -> dict[str, Any]:
     """Everything the agent server knows about a conversation."""
     return {
         "id": dashed(state.id),
-        "agent": {
-            "kind": "Agent",
-            "llm": {"model": state.llm_model, "api_key": None, "base_url": None, "usage_id": "agent"},
-            "tools": [{"name": "terminal", "params": {}}],
-            "mcp_config": {},
-            "filter_tools_regex": None,
-            "agent_context": None,
-            "system_prompt_filename": "system_prompt.j2",
-            "system_prompt_kwargs": {},
-            "condenser": None,
-        },
-        "workspace": {"kind": "LocalWorkspace", "working_dir": "/workspace"},
+        "agent": dict(state.agent or wire.agent(state.llm_model)),
+        "workspace": dict(state.workspace or wire.WORKSPACE),
         "persistence_dir": f"conversations/{state.id}",
-        "max_iterations": 500,
-        "stuck_detection": True,
+        "max_iterations": state.max_iterations,
+        "stuck_detection": state.stuck_detection,
         "execution_status": state.execution_status,
-        "confirmation_policy": {"kind": "NeverConfirm"},
-        "security_analyzer": None,
+        "confirmation_policy": dict(state.confirmation_policy),
+        "security_analyzer": state.security_analyzer and dict(state.security_analyzer),
         "activated_knowledge_skills": [],
         "stats": wire.stats(state.calls, state.llm_model),
-        "secret_registry": {"secret_sources": {}},
+        "secret_registry": {
+            "secret_sources": {
+                name: {"kind": "StaticSecret", "description": description, "value": MASK}
+                for name, description in state.secrets.items()
+            }
+        },
+    }
+
+
+def details(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What a start request to an agent server says about the conversation, without its keys."""
+    agent = masked(dict(request["agent"]))
+    return {
+        "title": None,
+        "pr_number": [],
+        "llm_model": str(agent["llm"]["model"]),
+        "agent": {"kind": "Agent", **agent},
+        "workspace": {"kind": "LocalWorkspace", **request["workspace"]},
+        "max_iterations": request.get("max_iterations", 500),
+        "stuck_detection": request.get("stuck_detection", True),
+        "confirmation_policy": confirmation.completed(
+            request.get("confirmation_policy") or confirmation.NEVER
+        ),
     }
 
 
@@ -168,6 +231,15 @@ def send_message(changes: Writing, items: list[dict[str, Any]], *, role: str, ru
         start_run(changes)
 
 
+def take_initial_message(changes: Writing, message: Mapping[str, Any] | None) -> None:
+    """The message a conversation is started with; it runs the agent unless it says `run: false`."""
+    if message is None:
+        return
+    items = wire.content(message.get("content") or [])
+    run = message.get("run", True) is not False
+    send_message(changes, items, role=message.get("role", "user"), run=run)
+
+
 def start_run(changes: Writing) -> None:
     """Let the agent go on, if there is anything to go on with.
 
@@ -193,6 +265,63 @@ def interrupt(changes: Writing) -> None:
         _set_status(changes, PAUSED)
 
 
+def set_confirmation_policy(changes: Writing, policy: Mapping[str, Any]) -> None:
+    """From now on the agent asks when this policy says so; what it has asked already stays asked."""
+    _emit(changes, wire.state_update("confirmation_policy", confirmation.completed(policy)))
+
+
+def set_security_analyzer(changes: Writing, analyzer: Mapping[str, Any] | None) -> None:
+    """Who judges risks. The scripted agent judges them itself, so this is only shown."""
+    _emit(changes, wire.state_update("security_analyzer", analyzer))
+
+
+def update_secrets(changes: Writing, secrets: Mapping[str, Any]) -> None:
+    """Add secrets or replace them; only their names and descriptions are put on record."""
+    described = {
+        name: one.get("description") if isinstance(one, Mapping) else None for name, one in secrets.items()
+    }
+    if described:
+        changes.record("secrets", secrets=described)
+
+
+def condense(changes: Writing, events: Sequence[Event]) -> None:
+    """Replace what was said so far by a summary, for the agent; the log stays as it is.
+
+    Args:
+        changes: what is being decided.
+        events: the log so far.
+    """
+    _emit(changes, wire.condensation_request())
+    gone = {one for event in events for one in event.get("forgotten_event_ids", ())}
+    forgotten = [event["id"] for event in events if event["kind"] in _CONDENSED and event["id"] not in gone]
+    said = [
+        wire.text_of(event["llm_message"]["content"]) for event in events if event["kind"] == "MessageEvent"
+    ]
+    summary = f"{len(forgotten)} events, {len(said)} messages; the last one: {said[-1]}" if said else ""
+    _emit(changes, wire.condensation(forgotten, summary or "Nothing was said yet."))
+
+
+def suggested_title(state: V1Conversation, events: Iterable[Event], longest: int) -> str:
+    """A title made from the first message, or the one it has when nobody has said anything."""
+    for event in events:
+        text = _said_by_user(event)
+        if text:
+            return title_from_message(text, longest)
+    return title_from_message(state.shown_title, longest)
+
+
+def answer(state: V1Conversation, question: str) -> str:
+    """What the scripted agent says when it is asked about its work; always the same for the same state."""
+    turns = state.turn.number
+    return f"I follow my script. Turns: {turns}. State: {state.execution_status}. You asked: {question}"
+
+
+def _said_by_user(event: Event) -> str:
+    if event["kind"] != "MessageEvent" or event["source"] != "user":
+        return ""
+    return wire.text_of(event["llm_message"]["content"]).strip()
+
+
 def confirm(changes: Writing, *, accept: bool, reason: str = DEFAULT_REJECTION) -> None:
     """Answer the agent's question; nothing changes when it has asked none."""
     pending = changes.state.turn.pending
@@ -205,6 +334,40 @@ def confirm(changes: Writing, *, accept: bool, reason: str = DEFAULT_REJECTION) 
     _emit(changes, wire.rejection(pending, reason), turn=changes.state.turn.acted())
 
 
+# -- what agent servers elsewhere report ------------------------------------------------------------
+
+
+def as_reported(event: Event) -> Event:
+    """An event in the form it is kept: its id dashed, its time without zone and with six decimals."""
+    return {**event, "id": wire.event_id(event["id"]), "timestamp": zoneless(parse(event["timestamp"]))}
+
+
+def report(changes: Writing, event: Event) -> None:
+    """Keep an event that happened elsewhere; the first message of the user gives the title."""
+    changes.record("reported", event=event)
+    text = _said_by_user(event)
+    if changes.state.title is None and text:
+        changes.record("renamed", title=title_from_message(text))
+
+
+def take_up(changes: Writing, conversation_id: str, sandbox_id: str, info: Mapping[str, Any]) -> None:
+    """A conversation that was started elsewhere."""
+    model = ((info.get("agent") or {}).get("llm") or {}).get("model")
+    found = {"id": conversation_id, "sandbox_id": sandbox_id, "pr_number": []}
+    found["llm_model"] = model or DEFAULT_MODEL
+    changes.record("created", version="V1", conversation=found)
+
+
+def report_info(changes: Writing, info: Mapping[str, Any]) -> None:
+    """Title and metrics of a conversation as its agent server knows them."""
+    title = (info.get("title") or "").strip()
+    if title and title != changes.state.title:
+        rename(changes, title)
+    metrics = _metrics_of(info.get("stats"))
+    if metrics is not None and metrics != changes.state.metrics:
+        changes.record("metrics", metrics=metrics)
+
+
 # -- what the agent does ----------------------------------------------------------------------------
 
 
@@ -212,16 +375,11 @@ def perform(changes: Writing, act: Act) -> None:
     """The next act of the script."""
     match act:
         case Run():
-            _announce(changes, act)
+            _run(changes, act)
         case Write():
-            call_id = _call_id(changes)
-            action = _emit(changes, wire.file_action(act, call_id))
-            done = wire.file_observation(act, call_id, action["id"])
-            _emit(changes, done, turn=changes.state.turn.acted())
+            _write(changes, act)
         case Think(thought):
-            call_id = _call_id(changes)
-            action = _emit(changes, wire.think_action(thought, call_id))
-            _emit(changes, wire.think_observation(call_id, action["id"]), turn=changes.state.turn.acted())
+            _think(changes, thought)
         case Say(text):
             items = [wire.text_content(text)]
             _emit(changes, wire.message("agent", "assistant", items), turn=changes.state.turn.ended())
@@ -239,11 +397,18 @@ def perform(changes: Writing, act: Act) -> None:
             _set_status(changes, STUCK, turn=changes.state.turn.ended())
 
 
-def observe(changes: Writing) -> None:
-    """Carry out the action that was announced."""
+def observe(changes: Writing, written: Written | None = None) -> None:
+    """The action that was announced has been carried out; `written` says what came of a file."""
     pending = changes.state.turn.pending
     if pending is not None:
-        _emit(changes, dict(pending["observation"]), turn=changes.state.turn.acted())
+        observation = pending["observation"] if written is None else wire.after_writing(pending, written)
+        _emit(changes, dict(observation), turn=changes.state.turn.acted())
+
+
+def file_to_write(state: V1Conversation) -> tuple[str, str] | None:
+    """Path and content of the file the announced action writes; None when it writes none."""
+    pending = state.turn.pending
+    return None if pending is None or "file" not in pending else tuple(pending["file"])
 
 
 def end_turn(changes: Writing) -> None:
@@ -251,20 +416,48 @@ def end_turn(changes: Writing) -> None:
     _come_to_rest(changes)
 
 
-def _announce(changes: Writing, act: Run) -> None:
-    call_id = _call_id(changes)
-    event_id = str(changes.new_id())
+def _run(changes: Writing, act: Run) -> None:
+    call_id, event_id = _call_id(changes), str(changes.new_id())
+    observation = wire.terminal_observation(act, call_id, event_id)
+    _announce(changes, wire.terminal_action(act, call_id), observation, event_id)
+    if act.confirm or confirmation.asks(changes.state.confirmation_policy, act.risk):
+        _ask(changes)
+
+
+def _write(changes: Writing, act: Write) -> None:
+    call_id, event_id = _call_id(changes), str(changes.new_id())
+    action, observation = wire.file_action(act, call_id), wire.file_observation(act, call_id, event_id)
+    _announce(changes, action, observation, event_id, file=[act.path, act.content])
+    if confirmation.asks(changes.state.confirmation_policy, action["security_risk"]):
+        _ask(changes)
+
+
+def _think(changes: Writing, thought: str) -> None:
+    call_id, event_id = _call_id(changes), str(changes.new_id())
+    observation = wire.think_observation(call_id, event_id)
+    _announce(changes, wire.think_action(thought, call_id), observation, event_id)
+    if confirmation.asks(changes.state.confirmation_policy, wire.THINKING_RISK):
+        _ask(changes)
+    else:
+        observe(changes)
+
+
+def _announce(changes: Writing, action: Event, observation: Event, event_id: str, **more: Any) -> None:
+    """Put an action on record, with what will come of it."""
     pending = {
-        "tool_name": "terminal",
-        "tool_call_id": call_id,
+        "tool_name": action["tool_name"],
+        "tool_call_id": action["tool_call_id"],
         "action_id": event_id,
-        "observation": wire.terminal_observation(act, call_id, event_id),
+        "observation": observation,
+        **more,
     }
-    action = wire.terminal_action(act, call_id)
     _emit(changes, action, event_id=event_id, turn=changes.state.turn.announced(pending))
-    if act.confirm:
-        _set_status(changes, WAITING)
-        _emit_stats(changes)
+
+
+def _ask(changes: Writing) -> None:
+    """Wait for the user to confirm what was announced."""
+    _set_status(changes, WAITING)
+    _emit_stats(changes)
 
 
 def _come_to_rest(changes: Writing) -> None:

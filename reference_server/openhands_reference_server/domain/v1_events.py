@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from openhands_reference_server.domain.changes import Event
-from openhands_reference_server.domain.script import Run, Write
+from openhands_reference_server.domain.script import Run, Write, Written
 
 EVENT_KINDS = (
     "Condensation",
@@ -31,6 +31,9 @@ EVENT_KINDS = (
 )
 _SYSTEM_PROMPT = "You are the scripted agent of the OpenHands reference server. You follow your script."
 _RESPONSE_ID = "scripted-completion"
+THINKING_RISK = "LOW"
+TOOLS = ("terminal",)
+WORKSPACE: Mapping[str, Any] = {"kind": "LocalWorkspace", "working_dir": "/workspace"}
 
 
 def event_id(text: str) -> str:
@@ -54,6 +57,21 @@ def content(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def text_of(items: Iterable[Mapping[str, Any]]) -> str:
     """What a message says in words."""
     return "\n".join(item["text"] for item in items if "text" in item)
+
+
+def agent(model: str) -> dict[str, Any]:
+    """The scripted agent as the agent server describes it."""
+    return {
+        "kind": "Agent",
+        "llm": {"model": model, "api_key": None, "base_url": None, "usage_id": "agent"},
+        "tools": [{"name": tool, "params": {}} for tool in TOOLS],
+        "mcp_config": {},
+        "filter_tools_regex": None,
+        "agent_context": None,
+        "system_prompt_filename": "system_prompt.j2",
+        "system_prompt_kwargs": {},
+        "condenser": None,
+    }
 
 
 def _tool(name: str, description: str, **parameters: str) -> dict[str, Any]:
@@ -155,8 +173,8 @@ def terminal_action(act: Run, call_id: str) -> Event:
         "timeout": None,
         "reset": False,
     }
-    arguments = {"command": act.command, "security_risk": "LOW"}
-    return _action("terminal", call_id, arguments, action, act.thought, "LOW")
+    arguments = {"command": act.command, "security_risk": act.risk}
+    return _action("terminal", call_id, arguments, action, act.thought, act.risk)
 
 
 def terminal_observation(act: Run, call_id: str, action_id: str) -> Event:
@@ -210,10 +228,20 @@ def file_observation(act: Write, call_id: str, action_id: str) -> Event:
     return _observation("file_editor", call_id, action_id, seen)
 
 
+def after_writing(pending: Mapping[str, Any], written: Written) -> Event:
+    """The observation of a file that was announced, now that it is written or is not."""
+    path, content = pending["file"]
+    act = Write(path, content, replaced=written.replaced)
+    event = file_observation(act, pending["tool_call_id"], pending["action_id"])
+    if written.failure is not None:
+        event["observation"] |= {"content": [text_content(written.failure)], "is_error": True}
+    return event
+
+
 def think_action(thought: str, call_id: str) -> Event:
     """The agent writes down a thought."""
     action = {"kind": "ThinkAction", "thought": thought}
-    return _action("think", call_id, {"thought": thought}, action, "", "UNKNOWN")
+    return _action("think", call_id, {"thought": thought}, action, "", THINKING_RISK)
 
 
 def think_observation(call_id: str, action_id: str) -> Event:
@@ -255,6 +283,23 @@ def conversation_error(code: str, detail: str) -> Event:
     return {"kind": "ConversationErrorEvent", "source": "environment", "code": code, "detail": detail}
 
 
+def condensation_request() -> Event:
+    """The user wants the history condensed."""
+    return {"kind": "CondensationRequest", "source": "environment"}
+
+
+def condensation(forgotten: list[str], summary: str) -> Event:
+    """Events the agent does not look at any more, and what stands in their place."""
+    return {
+        "kind": "Condensation",
+        "source": "environment",
+        "forgotten_event_ids": forgotten,
+        "summary": summary,
+        "summary_offset": 1,
+        "llm_response_id": _RESPONSE_ID,
+    }
+
+
 def pause() -> Event:
     """The user paused the run."""
     return {"kind": "PauseEvent", "source": "user"}
@@ -278,6 +323,36 @@ def usage(calls: int) -> dict[str, Any]:
 def cost(calls: int) -> float:
     """What they would have cost, in dollars."""
     return round(7.5e-05 * calls, 10)
+
+
+def metrics(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Metrics as an agent server reports them, as far as they make sense; None when they do not."""
+    name, total = given.get("model_name"), given.get("accumulated_cost")
+    if (
+        not isinstance(name, str)
+        or isinstance(total, bool)
+        or not isinstance(total, (int, float))
+        or total < 0
+    ):
+        return None
+    budget, tokens = given.get("max_budget_per_task"), given.get("accumulated_token_usage")
+    return {
+        "model_name": name,
+        "accumulated_cost": total,
+        "max_budget_per_task": budget if isinstance(budget, (int, float)) else None,
+        "accumulated_token_usage": _token_usage(tokens) if isinstance(tokens, Mapping) else None,
+    }
+
+
+def _token_usage(given: Mapping[str, Any]) -> dict[str, Any]:
+    known = usage(0)
+    return {name: given[name] for name, zero in known.items() if _is_like(given.get(name), zero)}
+
+
+def _is_like(value: Any, example: str | int) -> bool:
+    if isinstance(example, str):
+        return isinstance(value, str)
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def stats(calls: int, model: str) -> dict[str, Any]:

@@ -22,12 +22,12 @@ def blueprint(world: World) -> Blueprint:
 
     @routes.post(f"{_ONE}/run", endpoint="runConversation")
     def run(conversation_id: str) -> Response:
-        world.run_agent(conversation_of_key(world, conversation_id).id, caller_waits())
+        world.agents.run(conversation_of_key(world, conversation_id).id, caller_waits())
         return json_answer(SUCCESS)
 
     @routes.post(f"{_ONE}/pause", endpoint="pauseConversation")
     def pause(conversation_id: str) -> Response:
-        world.pause_agent(conversation_of_key(world, conversation_id).id)
+        world.agents.pause(conversation_of_key(world, conversation_id).id)
         return json_answer(SUCCESS)
 
     return routes

@@ -22,7 +22,7 @@ def blueprint(world: World) -> Blueprint:
     @routes.get(f"{_PREFIX}/search", endpoint="searchEvents")
     def search(conversation_id: str) -> Response:
         query = asked().query
-        items, next_page_id = world.agent_events(
+        items, next_page_id = world.agents.search_events(
             conversation_of_key(world, conversation_id).id,
             _filter(query),
             page_id=query["page_id"],
@@ -34,18 +34,18 @@ def blueprint(world: World) -> Blueprint:
     @routes.get(f"{_PREFIX}/count", endpoint="countEvents")
     def count(conversation_id: str) -> Response:
         conversation = conversation_of_key(world, conversation_id)
-        return json_answer(world.count_agent_events(conversation.id, _filter(asked().query)))
+        return json_answer(world.agents.count_events(conversation.id, _filter(asked().query)))
 
     @routes.get(f"{_PREFIX}/<event_id:event_id>", endpoint="getEvent")
     def get(conversation_id: str, event_id: str) -> Response:
-        return json_answer(world.agent_event(conversation_of_key(world, conversation_id).id, event_id))
+        return json_answer(world.agents.event(conversation_of_key(world, conversation_id).id, event_id))
 
     @routes.post(_PREFIX, endpoint="sendEvent")
     def send(conversation_id: str) -> Response:
         message = asked().body
         conversation = conversation_of_key(world, conversation_id)
         role, items = message.get("role", "user"), message.get("content", [])
-        world.send_message(conversation.id, items, role=role, run=message.get("run", False))
+        world.agents.send_message(conversation.id, items, role=role, run=message.get("run", False))
         return json_answer(SUCCESS)
 
     @routes.post(f"{_PREFIX}/respond_to_confirmation", endpoint="respondToConfirmation")
@@ -53,7 +53,9 @@ def blueprint(world: World) -> Blueprint:
         answer = asked().body
         conversation = conversation_of_key(world, conversation_id)
         reason = answer.get("reason", v1.DEFAULT_REJECTION)
-        world.confirm(conversation.id, accept=answer["accept"], reason=reason, still_there=caller_waits())
+        world.agents.confirm(
+            conversation.id, accept=answer["accept"], reason=reason, still_there=caller_waits()
+        )
         return json_answer(SUCCESS)
 
     return routes

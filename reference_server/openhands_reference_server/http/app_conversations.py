@@ -50,7 +50,20 @@ def blueprint(world: World, views: Views) -> Blueprint:
             world.count_app_conversations(_filter(asked().query, include_sub_conversations=True))
         )
 
+    @routes.get(f"{_PREFIX}/<conversation_id>/file", endpoint="readConversationFile")
+    def read_file(conversation_id: str) -> Response:
+        pieces = world.read_conversation_file(conversation_id, asked().query["file_path"])
+        return Response(_json_string(pieces), mimetype="application/json")
+
     return routes
+
+
+def _json_string(pieces: Iterable[str]) -> Iterator[str]:
+    """One JSON string, written while it is read."""
+    yield '"'
+    for text in pieces:
+        yield dumps(text)[1:-1]
+    yield '"'
 
 
 def _filter(query: Any, *, include_sub_conversations: bool) -> AppConversationFilter:
@@ -60,6 +73,7 @@ def _filter(query: Any, *, include_sub_conversations: bool) -> AppConversationFi
         created_until=query["created_at__lt"],
         updated_since=query["updated_at__gte"],
         updated_until=query["updated_at__lt"],
+        sandbox_id=query["sandbox_id__eq"],
         include_sub_conversations=include_sub_conversations,
     )
 

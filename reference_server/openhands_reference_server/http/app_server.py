@@ -16,10 +16,12 @@ from openhands_reference_server.http import (
     sandboxes,
     settings,
     start_tasks,
+    users,
     v0_contents,
     v0_conversations,
     v0_events,
     v0_workspace,
+    webhooks,
 )
 from openhands_reference_server.http.access import Access, OpenAccess
 from openhands_reference_server.http.addresses import AgentAddress
@@ -55,6 +57,8 @@ def create_app_server(
             return None
         activity.note()
         at_runtime = runtimes is not None and runtimes.is_runtime(request)
+        if operation in webhooks.OPERATIONS:
+            return webhooks.refusal(world)
         if operation and not at_runtime and not access.allows(request):
             return problems.detail(401, "Unauthorized")
         sent = _conversation_id_sent()
@@ -76,6 +80,8 @@ def create_app_server(
             start_tasks.blueprint(world, views),
             events.blueprint(world),
             sandboxes.blueprint(world, views),
+            users.blueprint(world),
+            webhooks.blueprint(world),
         ],
         domain_problem=problems.app_server_problem,
         before=before,

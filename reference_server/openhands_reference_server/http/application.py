@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, PathConverter
 
 from openhands_contract import documents
 from openhands_reference_server.domain.errors import DomainError
@@ -36,6 +36,18 @@ class _EventIdConverter(BaseConverter):
     regex = "(?!respond_to_confirmation$)[^/]+"
 
 
+class _NotSearchConverter(BaseConverter):
+    """Any text but the names of the routes beside it: `search` and `count` are asked with GET only."""
+
+    regex = "(?!(search|count)$)[^/]+"
+
+
+class _FilePathConverter(PathConverter):
+    """The rest of the path as it is: absolute ones begin with a slash of their own."""
+
+    regex = ".*?"
+
+
 def new_application(
     document_name: documents.DocumentName,
     blueprints: list[Blueprint],
@@ -56,7 +68,11 @@ def new_application(
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
-    app.url_map.converters["event_id"] = _EventIdConverter
+    app.url_map.converters |= {
+        "event_id": _EventIdConverter,
+        "not_search": _NotSearchConverter,
+        "file_path": _FilePathConverter,
+    }
     cors.install(app)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)

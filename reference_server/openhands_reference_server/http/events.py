@@ -20,7 +20,7 @@ def blueprint(world: World) -> Blueprint:
     @routes.get(f"{_PREFIX}/search", endpoint="searchEvents")
     def search() -> Response:
         query = asked().query
-        items, next_page_id = world.search_events(
+        items, next_page_id = world.events.search(
             query["conversation_id__eq"],
             _filter(query),
             page_id=query["page_id"],
@@ -32,7 +32,11 @@ def blueprint(world: World) -> Blueprint:
     @routes.get(f"{_PREFIX}/count", endpoint="countEvents")
     def count() -> Response:
         query = asked().query
-        return json_answer(world.count_events(query["conversation_id__eq"], _filter(query)))
+        return json_answer(world.events.count(query["conversation_id__eq"], _filter(query)))
+
+    @routes.get(_PREFIX, endpoint="batchGetEvents")
+    def batch_get() -> Response:
+        return json_answer(world.events.batch_get(asked().query["id"]))
 
     return routes
 

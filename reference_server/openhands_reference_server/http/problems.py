@@ -15,7 +15,10 @@ from wsproto.utilities import RemoteProtocolError
 
 from openhands_reference_server.domain.errors import (
     AgentSessionNotFound,
+    BashDisabled,
+    BashEventNotFound,
     BinaryFile,
+    ConversationIdTaken,
     ConversationNotFound,
     DomainError,
     EventHidden,
@@ -26,9 +29,11 @@ from openhands_reference_server.domain.errors import (
     NotAGitRepository,
     NotRunning,
     ParentNotFound,
+    PathNotAbsolute,
     PathOutside,
     SandboxNotFound,
     SandboxPaused,
+    SandboxSpecNotFound,
     SecretExists,
     SecretNotFound,
     ServerClosing,
@@ -38,6 +43,7 @@ from openhands_reference_server.domain.errors import (
 from openhands_reference_server.domain.identifiers import InvalidIdentifier, canonical, dashed
 from openhands_reference_server.http.answers import json_answer
 from openhands_reference_server.http.validation import RequestInvalid
+from openhands_reference_server.http.validation_items import item
 
 _logger = logging.getLogger(__name__)
 
@@ -57,25 +63,14 @@ def envelope(status: int, message: str, msg_id: str) -> Response:
     return json_answer({"status": "error", "message": message, "msg_id": msg_id}, status)
 
 
-def invalid_page(error: UnknownPage) -> Response:
-    """A page id this server has not handed out."""
-    item = {
-        "type": "value_error",
-        "loc": ["query", "page_id"],
-        "msg": "Value error, unknown page_id",
-        "input": error.page_id,
-    }
-    return json_answer({"detail": [item]}, 422)
+def invalid(place: str, name: str, reason: str, given: Any) -> RequestInvalid:
+    """A value that is as described, and makes no sense all the same."""
+    problem = item("value_error", (place, name), f"Value error, {reason}", given)
+    return RequestInvalid(422, {"detail": [problem]})
 
 
 def _hidden_event(error: EventHidden) -> Response:
-    refused = {
-        "type": "value_error",
-        "loc": ["query", "event_id"],
-        "msg": "Value error, the event is hidden",
-        "input": str(error.event_id),
-    }
-    return json_answer({"detail": [refused]}, 422)
+    return refused(invalid("query", "event_id", "the event is hidden", str(error.event_id)))
 
 
 def _too_large(text: str) -> Response:
@@ -122,6 +117,16 @@ def agent_server_problem(error: DomainError) -> Response:
             return detail(404, f"Conversation not found: {dashed(canonical(wanted))}")
         case SandboxPaused():
             return detail(503, str(error))
+        case PathNotAbsolute():
+            return detail(400, str(error))
+        case PathOutside() | BashDisabled():
+            return detail(403, str(error))
+        case FileMissing() | NotAGitRepository() | BashEventNotFound():
+            return detail(404, str(error))
+        case ConversationIdTaken():
+            return detail(409, str(error))
+        case FileTooLarge():
+            return _too_large(str(error))
         case _:
             return _common_problem(error)
 
@@ -129,13 +134,18 @@ def agent_server_problem(error: DomainError) -> Response:
 def _common_problem(error: DomainError) -> Response:
     match error:
         case UnknownPage():
-            return invalid_page(error)
+            return refused(invalid("query", "page_id", "unknown page_id", error.page_id))
         case ServerClosing():
             return detail(503, str(error))
-        case SandboxNotFound() | ParentNotFound() | EventNotFound():
+        case SandboxNotFound() | SandboxSpecNotFound() | ParentNotFound() | EventNotFound():
             return detail(404, str(error))
         case _:
             raise error
+
+
+def refused(error: RequestInvalid) -> Response:
+    """A request that is not as described."""
+    return json_answer(error.body, error.status)
 
 
 def _http_problem(error: HTTPException) -> Response:
@@ -156,9 +166,6 @@ def _defect(error: Exception) -> Response:
 
 def install(app: Flask, domain_problem: Callable[[DomainError], Response]) -> None:
     """Let an application answer all errors this way."""
-
-    def refused(error: RequestInvalid) -> Response:
-        return json_answer(error.body, error.status)
 
     def bad_id(error: InvalidIdentifier) -> Response:
         return detail(400, str(error))

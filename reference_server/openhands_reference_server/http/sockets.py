@@ -19,8 +19,7 @@ from flask_sock import Sock
 from simple_websocket import Server
 from wsproto.frame_protocol import CloseReason
 
-from openhands_reference_server import broadcast
-from openhands_reference_server import world as worlds
+from openhands_reference_server import agent_side, broadcast, sandboxes
 from openhands_reference_server.broadcast import Subscription
 from openhands_reference_server.domain.errors import ConversationNotFound, SandboxPaused
 from openhands_reference_server.domain.v1 import V1Conversation
@@ -40,8 +39,8 @@ _NOT_FOUND = (4004, "Conversation not found")
 _GOODBYES = {
     broadcast.OVERFLOW: (1013, "Too slow"),
     broadcast.SHUTDOWN: (1001, "Server is shutting down"),
-    worlds.DELETED: _NOT_FOUND,
-    worlds.SUSPENDED: (1001, "Sandbox is not running"),
+    agent_side.DELETED: _NOT_FOUND,
+    sandboxes.SUSPENDED: (1001, "Sandbox is not running"),
 }
 
 
@@ -62,7 +61,7 @@ def install(app: Flask, world: World) -> None:
             _say_goodbye(ws, *_NOT_FOUND)
             return
         except SandboxPaused:
-            _say_goodbye(ws, *_GOODBYES[worlds.SUSPENDED])
+            _say_goodbye(ws, *_GOODBYES[sandboxes.SUSPENDED])
             return
         resend_all = request.args.get("resend_all", "").lower() in ("true", "1")
         try:
@@ -85,7 +84,7 @@ def refusal(world: World) -> Response | None:
         refused = Response(status=403)
         del refused.headers["Content-Type"]
         return refused
-    world.check_running(g.sandbox_id)
+    world.sandboxes.check_running(g.sandbox_id)
     for key in SOCKET_KEYS:
         if key in request.environ:
             request.environ[key] = Connection(request.environ[key])
@@ -103,7 +102,7 @@ def _serve(
         ws.event.set()
 
     subscription: Subscription | None = None
-    first, subscription = world.watch(conversation.id, resend_all=resend_all, notify=notify)
+    first, subscription = world.agents.watch(conversation.id, resend_all=resend_all, notify=notify)
     try:
         for event in first:
             ws.send(dumps(event))
@@ -121,7 +120,7 @@ def _serve(
     except OSError as error:
         _logger.debug("a subscriber is gone: %s", error)
     finally:
-        world.unwatch(conversation.id, subscription)
+        world.agents.unwatch(conversation.id, subscription)
 
 
 def _take_message(world: World, conversation_id: str, frame: str | bytes) -> None:
@@ -133,7 +132,7 @@ def _take_message(world: World, conversation_id: str, frame: str | bytes) -> Non
         _logger.debug("ignored a frame that is no message: %s", error)
         return
     role, items = message.get("role", "user"), message.get("content", [])
-    world.send_message(conversation_id, items, role=role, run=True)
+    world.agents.send_message(conversation_id, items, role=role, run=True)
 
 
 def _validated(conversation_id: str, data: bytes) -> dict[str, Any]:

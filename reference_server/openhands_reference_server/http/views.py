@@ -78,7 +78,8 @@ class Views:
             "trigger": one.trigger,
             "pr_number": list(one.pr_number),
             "llm_model": one.llm_model,
-            "metrics": {
+            "metrics": one.metrics
+            or {
                 "model_name": "default",
                 "accumulated_cost": v1_events.cost(one.calls),
                 "max_budget_per_task": None,

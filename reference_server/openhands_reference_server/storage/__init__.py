@@ -70,8 +70,8 @@ class Store(Protocol):
         """Forget a thing, for good when this returns."""
         ...
 
-    def home(self, conversation_id: str) -> Path:
-        """The directory of a conversation, for its files; it goes when the conversation is removed."""
+    def home(self, thing_id: str, kind: Kind = Kind.CONVERSATION) -> Path:
+        """The directory of a conversation or sandbox, for its files; it goes when the thing is removed."""
         ...
 
     def secret(self) -> bytes:

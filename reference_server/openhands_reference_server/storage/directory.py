@@ -6,7 +6,8 @@
     DIR/conversations/{id}/state.json         a snapshot, and how much of the log it covers
     DIR/conversations/{id}/files/             the workspace
     DIR/conversations/{id}/incoming-…/        uploads on their way; removed at start
-    DIR/sandboxes/…, DIR/start-tasks/…        the same for the other kinds, without files
+    DIR/sandboxes/…                           the same; what V1 conversations in it share is its workspace
+    DIR/start-tasks/…                         the same, without files
     DIR/settings/…                            settings and secrets, encrypted
 
 A record is acknowledged only after `fsync`. The records of one decision stand or fall together: all
@@ -109,9 +110,9 @@ class DirectoryStore:
         _append_durably(folder / _LOG, _line(_DELETED))
         shutil.rmtree(folder, ignore_errors=True)
 
-    def home(self, conversation_id: str) -> Path:
-        """`DIR/conversations/{id}`."""
-        return self._folder(Kind.CONVERSATION, conversation_id)
+    def home(self, thing_id: str, kind: Kind = Kind.CONVERSATION) -> Path:
+        """`DIR/conversations/{id}`, `DIR/sandboxes/{id}`."""
+        return self._folder(kind, thing_id)
 
     def secret(self) -> bytes:
         """The secret in `DIR/secret`; made at first use, for its owner only."""

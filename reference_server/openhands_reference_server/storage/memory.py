@@ -43,15 +43,15 @@ class MemoryStore:
     def remove(self, kind: Kind, thing_id: str) -> None:
         """Forget it."""
         self._logs[kind].pop(thing_id, None)
-        if kind is Kind.CONVERSATION and self._homes is not None:
+        if self._homes is not None:
             shutil.rmtree(Path(self._homes.name, checked_name(thing_id)), ignore_errors=True)
 
-    def home(self, conversation_id: str) -> Path:
+    def home(self, thing_id: str, kind: Kind = Kind.CONVERSATION) -> Path:
         """A directory on disk all the same, because the files in it are real."""
         with self._lock:
             if self._homes is None:
                 self._homes = tempfile.TemporaryDirectory(prefix="openhands-", ignore_cleanup_errors=True)
-            home = Path(self._homes.name, checked_name(conversation_id))
+            home = Path(self._homes.name, checked_name(thing_id))
         home.mkdir(exist_ok=True)
         return home
 

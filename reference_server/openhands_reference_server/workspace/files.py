@@ -92,6 +92,27 @@ class Workspace:
         shown = [readable(name) for place, name in places.items() if place not in ignored]
         return [str(PurePosixPath(path) / name) for name in shown]
 
+    def directory(self, path: str) -> Path:
+        """Where a directory of the workspace is on disk.
+
+        Raises:
+            FileMissing: there is no such directory.
+            PathOutside: the path leads out of the workspace.
+        """
+        directory = self._locate(path)
+        if not directory.is_dir():
+            raise FileMissing(path)
+        return directory
+
+    def open_file(self, path: str) -> BinaryIO:
+        """A file of any kind, open at its beginning.
+
+        Raises:
+            FileMissing: there is no such file.
+            PathOutside: the path leads out of the workspace.
+        """
+        return self._open(path)
+
     def open_text(self, path: str) -> BinaryIO:
         """A text file, open at its beginning; `decoded` reads it.
 
