@@ -24,8 +24,7 @@ def batch_get(
     path: Mapping[str, str] | None = None,
 ) -> Flow[list[T | None]]:
     """One item per id, in the order of the ids; None where there is no such item."""
-    known = [check_id(parameter, id_) for id_ in ids]
-    pieces = [known[start : start + BATCH] for start in range(0, len(ids), BATCH)]
+    pieces = [list(ids[start : start + BATCH]) for start in range(0, len(ids), BATCH)]
     calls = [call(session, operation, path=path, query={parameter: piece}) for piece in pieces]
     answers = yield from together(calls, AT_ONCE)
     return [item for answer in answers for item in answer]

@@ -46,7 +46,7 @@ class SettingsService(Service):
         return self._call(ops.LIST_SECRETS)
 
     def create_secret(self, name: str, value: str, description: str | None = None) -> dict[str, Any]:
-        """Store a secret. ``POST /api/secrets``; raises BadRequestError when it exists."""
+        """Store a secret. ``POST /api/secrets``; raises ConflictError or BadRequestError when it exists."""
         body = {"name": name, "value": value, "description": description}
         return self._call(ops.CREATE_SECRET, body=body)
 

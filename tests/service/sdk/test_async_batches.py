@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from openhands_client import AsyncOpenHands, InvalidArgumentError
+from openhands_client import AsyncOpenHands, ValidationError
 from openhands_reference_server import ReferenceServer
 
 
@@ -20,5 +20,5 @@ async def test_more_ids_than_a_server_takes_at_once_keep_their_order(server: Ref
             id_ if id_ == conversation.id else None for id_ in ids
         ]
         assert await client.v1.batch_get_app_conversations([]) == []
-        with pytest.raises(InvalidArgumentError):
-            await client.v1.batch_get_start_tasks([*ids, "../x"])
+        with pytest.raises(ValidationError, match="ids"):
+            await client.v1.batch_get_start_tasks([*ids, "no uuid"])

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from openhands_client import InvalidArgumentError, OpenHands
+from openhands_client import OpenHands, ValidationError
 from openhands_reference_server import ReferenceServer
 
 
@@ -21,5 +21,5 @@ def test_more_ids_than_a_server_takes_at_once_keep_their_order(server: Reference
             id_ if id_ == conversation.id else None for id_ in ids
         ]
         assert client.v1.batch_get_app_conversations([]) == []
-        with pytest.raises(InvalidArgumentError):
-            client.v1.batch_get_start_tasks([*ids, "../x"])
+        with pytest.raises(ValidationError, match="ids"):
+            client.v1.batch_get_start_tasks([*ids, "no uuid"])
