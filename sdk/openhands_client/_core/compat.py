@@ -42,18 +42,24 @@ class Variant(NamedTuple, Generic[T]):
 
 
 def first_known(session: Session, endpoint: Endpoint, *variants: Variant[T]) -> Flow[T]:
-    """Ask by the first route that the server has. Raises UnsupportedOperationError when it has none."""
+    """Ask by the first route that the server has. Raises UnsupportedOperationError when it has none.
+
+    What was missing before is asked last, but it is asked: agent servers differ, and so does a server from its
+    gateway while it is down.
+    """
     missing: OpenHandsError | None = None
-    for variant in variants:
-        if variant.operation in session.offers.missing:
-            continue
+    known_missing = session.offers.missing
+    for variant in sorted(variants, key=lambda variant: variant.operation in known_missing):
         try:
-            return (yield from variant.ask())
+            answer = yield from variant.ask()
         except OpenHandsError as failure:
             if not route_is_missing(failure):
                 raise
             missing = failure
-            session.offers.missing.add(variant.operation)
+            known_missing.add(variant.operation)
+        else:
+            known_missing.discard(variant.operation)
+            return answer
     if isinstance(missing, ResponseFormatError):
         raise missing  # a web page says more than we could
     routes = " or ".join(str(variant.operation) for variant in variants)
