@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
+import engineio
 import pytest
 import socketio
 from socketio.exceptions import ConnectionError as NotConnected
 
 WEBSOCKET, POLLING = ["websocket"], ["polling"]
 TIMEOUT = 10.0
+# Threads of the library outlive its connections by half a minute, and complain at their end.
+_QUIET = logging.Logger("quiet", logging.CRITICAL)
+
+
+class _Engine(engineio.Client):
+    """Handles messages one after another; the library gives each a thread of its own, and loses their order."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.worker = ThreadPoolExecutor(1)
+
+    def _trigger_event(self, event: str, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs.get("run_async"):
+            return super()._trigger_event(event, *args, **kwargs)
+        return self.worker.submit(super()._trigger_event, event, *args, run_async=False)
+
+
+class _Client(socketio.Client):
+    def _engineio_client_class(self) -> type[_Engine]:
+        return _Engine
 
 
 class Ear:
     """One connection, and the frames that came over it."""
 
     def __init__(self, namespace: str = "/") -> None:
-        self.client = socketio.Client(reconnection=False)
+        self.client = _Client(reconnection=False, logger=_QUIET, engineio_logger=_QUIET)
         self._frames: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.client.on("oh_event", self._frames.put)
         self.refusal = ""
@@ -69,6 +92,7 @@ def listening(
         yield ear
     finally:
         ear.client.disconnect()
+        ear.client.eio.worker.shutdown(wait=False)
 
 
 def refusal(url: str, transports: list[str] = WEBSOCKET, **query: Any) -> str:

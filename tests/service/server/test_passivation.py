@@ -43,7 +43,7 @@ def status(api: Api, conversation_id: str) -> str:
 
 
 def nobody_follows(api: Api, conversation_id: str) -> None:
-    eventually(lambda: api.server.world.live.connections(conversation_id) == 0)
+    eventually(lambda: api.ok("GET", f"/api/conversations/{conversation_id}")["num_connections"] == 0)
 
 
 class TestPassivation:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -288,6 +292,21 @@ class TestNothingIsLostOrRepeated:
             talker.join()
 
 
+def join(connection: socket.socket, conversation_id: str) -> None:
+    """Follow a conversation by hand, over a WebSocket."""
+    lines = [
+        f"GET /socket.io/?EIO=4&transport=websocket&conversation_id={conversation_id} HTTP/1.1",
+        "Host: localhost",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
+    connection.sendall("\r\n".join([*lines, "", ""]).encode())
+    assert b" 101 " in connection.recv(100)
+    connection.sendall(b"\x81\x82\0\0\0\x0040")  # a masked text frame that says `40`
+
+
 class TestEndings:
     @pytest.mark.parametrize("verb", ["stop", "pause"])
     def test_stopping_disconnects(self, api: Api, transports: list[str], verb: str) -> None:
@@ -320,6 +339,32 @@ class TestEndings:
                 ear.rest()
                 other.rest()
         assert not [thread for thread in set(threading.enumerate()) - before if "openhands" in thread.name]
+
+    def test_a_client_that_does_not_read_holds_nobody_up(self) -> None:
+        before = set(threading.enumerate())
+        with serving() as api:
+            one = api.create_v0()
+            address = urlsplit(api.server.url)
+            with socket.create_connection((address.hostname or "", address.port or 0)) as deaf:
+                deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                join(deaf, one)
+                eventually(lambda: api.wait_v0(one, "RUNNING")["num_connections"] == 1)
+                action = {"action": "run", "args": {"command": "echo " + "x" * 200_000}}
+                for _ in range(40):
+                    api.ok("POST", f"/api/conversations/{one}/events", json=action)
+                begin = time.perf_counter()
+                api.server.stop()
+                assert time.perf_counter() - begin < 2
+        assert not [thread for thread in set(threading.enumerate()) - before if "openhands" in thread.name]
+
+    def test_clients_that_vanish_without_a_word_are_forgotten(self, api: Api) -> None:
+        one = api.create_v0()
+        address = urlsplit(api.server.url)
+        with socket.create_connection((address.hostname or "", address.port or 0)) as rude:
+            join(rude, one)
+            eventually(lambda: api.wait_v0(one, "RUNNING")["num_connections"] == 1)
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        eventually(lambda: api.wait_v0(one, "RUNNING")["num_connections"] == 0)
 
     def test_a_reconnection_goes_on_where_it_was(self, api: Api) -> None:
         one = api.create_v0(initial_user_msg="hello")
