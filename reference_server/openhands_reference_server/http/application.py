@@ -19,10 +19,11 @@ from openhands_reference_server.domain.errors import DomainError
 from openhands_reference_server.http import cors, problems
 from openhands_reference_server.http.answers import dumps
 from openhands_reference_server.http.docs_page import docs_page
+from openhands_reference_server.http.metrics import Metrics
 from openhands_reference_server.http.validation import RequestValidator
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
-_DOCUMENT_ENDPOINTS = ("openapi", "docs", "redoc")
+_BESIDE_THE_DOCUMENT = ("openapi", "docs", "redoc", "metrics")
 _HEADERS = {
     "Cache-Control": "no-cache, no-store, must-revalidate, max-age=0",
     "Pragma": "no-cache",
@@ -74,6 +75,7 @@ def new_application(
         "file_path": _FilePathConverter,
     }
     cors.install(app)
+    Metrics().install(app)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     _add_documents(app, document_name)
@@ -103,7 +105,7 @@ def _add_validation(
     app: Flask, document_name: documents.DocumentName, before: Callable[[], Response | None]
 ) -> None:
     def validate() -> Response | None:
-        if operation_id() in _DOCUMENT_ENDPOINTS:
+        if operation_id() in _BESIDE_THE_DOCUMENT:
             return None
         if request.method == "HEAD" and request.url_rule is not None:
             raise MethodNotAllowed(valid_methods=_methods_of_path(app))
