@@ -119,10 +119,14 @@ class OAuth2Auth(BearerAuth):
         self._scope = scope
         self._leeway = leeway
         self._clock = clock
-        self._expires_at = float("inf")
+        self._renew_at = float("inf")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process has another clock; it fetches a token of its own."""
+        return {**vars(self), "_token": None, "_renew_at": float("inf")}
 
     def _is_stale(self) -> bool:
-        return self._token is None or self._clock() >= self._expires_at - self._leeway
+        return self._token is None or self._clock() >= self._renew_at
 
     def _fetch(self) -> Flow[str]:
         asked_at = self._clock()
@@ -134,7 +138,10 @@ class OAuth2Auth(BearerAuth):
             raise AuthenticationError(f"the token endpoint gave no token: {reason}")
         if isinstance(rotated := grant.get("refresh_token"), str):
             self._refresh_token = rotated
-        self._expires_at = asked_at + float(lifetime) if isinstance(lifetime, int | float) else float("inf")
+        seconds = float(lifetime) if isinstance(lifetime, int | float) else float("inf")
+        self._renew_at = asked_at + max(
+            seconds - self._leeway, seconds / 2
+        )  # short-lived ones serve some time too
         return sendable("the endpoint's token", token)
 
     def _token_request(self) -> Request:

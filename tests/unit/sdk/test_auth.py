@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from openhands_client import errors
-from openhands_client._core.auth import SESSION_KEY_HEADER, Auth, BearerAuth, Endpoint, origin_of
-from tests.unit.sdk.playing import PATIENT, Player, Script
+from openhands_client._core.auth import SESSION_KEY_HEADER, Auth, BearerAuth, Endpoint, OAuth2Auth, origin_of
+from openhands_client._core.commands import Response
+from tests.unit.sdk.playing import PATIENT, Clock, Player, Script, answer
 
 SECRET = "hunter2-hunter2"
 
@@ -160,3 +163,99 @@ def test_credentials_are_not_shown() -> None:
 
 def test_bearer_auth_is_what_an_auth_should_be() -> None:
     assert isinstance(BearerAuth("token"), Auth)
+    assert isinstance(oauth(Clock()), Auth)
+
+
+# OAuth 2.0
+
+TOKENS = "http://login.test/token"
+
+
+def oauth(clock: Clock, **given: Any) -> OAuth2Auth:
+    return OAuth2Auth(TOKENS, **{"client_id": "me", "client_secret": SECRET, "clock": clock, **given})
+
+
+def grant(given: str = "t", **fields: Any) -> Any:
+    return answer({"access_token": given, "token_type": "bearer", **fields})
+
+
+def forms(player: Player) -> list[dict[str, str]]:
+    return [dict(parse_qsl((request.content or b"").decode())) for request in player.requests]
+
+
+def test_client_credentials_are_granted_a_token() -> None:
+    player = Player(Script(grant()))
+    auth = oauth(player.clock, scope="all")
+    for _ in range(3):
+        assert player.play(auth.headers()) == {"Authorization": "Bearer t"}
+    assert player.lines == ["POST /token"]
+    assert forms(player) == [
+        {"grant_type": "client_credentials", "client_id": "me", "client_secret": SECRET, "scope": "all"}
+    ]
+
+
+def test_a_refresh_token_is_used_and_rotated() -> None:
+    player = Player(Script(grant("one", refresh_token="second"), grant("two")))
+    auth = oauth(player.clock, client_secret=None, refresh_token="first")
+    old = player.play(auth.headers())
+    assert player.play(auth.renew(old))
+    assert player.play(auth.headers()) == {"Authorization": "Bearer two"}
+    assert [form["refresh_token"] for form in forms(player)] == ["first", "second"]
+    assert all(form["grant_type"] == "refresh_token" for form in forms(player))
+
+
+def test_a_token_that_somebody_else_has_renewed_is_not_renewed_again() -> None:
+    player = Player(Script(grant("one"), grant("two")))
+    auth = oauth(player.clock)
+    old = player.play(auth.headers())
+    assert player.play(auth.renew(old))
+    assert player.play(auth.renew(old))
+    assert len(player.requests) == 2
+
+
+@pytest.mark.parametrize(("lifetime", "used_for"), [(3600, 3570), (60, 30), (20, 10), (1, 0.5)])
+def test_a_token_is_renewed_before_it_expires_but_not_at_once(lifetime: int, used_for: float) -> None:
+    player = Player(Script(grant(expires_in=lifetime), grant(expires_in=lifetime)))
+    auth = oauth(player.clock)
+    player.play(auth.headers())
+    player.clock.advance(used_for - 0.1)
+    player.play(auth.headers())
+    assert len(player.requests) == 1
+    player.clock.advance(0.2)
+    player.play(auth.headers())
+    assert len(player.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        answer({"error": "invalid_client", "error_description": "no such client"}, 401),
+        answer({"error": "invalid_grant"}, 400),
+        answer({"token": "t"}),
+        answer(["access_token"]),
+        Response(200, {}, b"nonsense"),
+        Response(503, {}, b""),
+    ],
+    ids=range(6),
+)
+def test_a_refused_grant_is_an_authentication_error_without_the_secret(refusal: Response) -> None:
+    player = Player(Script(refusal))
+    with pytest.raises(errors.AuthenticationError) as refused:
+        player.play(oauth(player.clock, refresh_token=SECRET).headers())
+    assert SECRET not in str(refused.value)
+
+
+def test_oauth_needs_something_to_show_and_a_safe_place_to_show_it_to() -> None:
+    with pytest.raises(ValueError, match="client_secret"):
+        OAuth2Auth(TOKENS, client_id="me")
+    with pytest.raises(errors.UnsafeURLError, match="token_url"):
+        OAuth2Auth("ftp://login.test", client_id="me", client_secret=SECRET)
+
+
+def test_oauth_shows_nothing_and_takes_no_token_to_another_process() -> None:
+    player = Player(Script(grant(expires_in=3600), grant("theirs")))
+    auth = OAuth2Auth(TOKENS, client_id="me", client_secret=SECRET, refresh_token=SECRET)
+    player.play(auth.headers())
+    twin = pickle.loads(pickle.dumps(auth))  # noqa: S301 - what we have just written ourselves
+    assert player.play(twin.headers()) == {"Authorization": "Bearer theirs"}
+    assert SECRET not in f"{auth!r} {player.requests!r}"
