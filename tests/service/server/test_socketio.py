@@ -349,7 +349,7 @@ class TestEndings:
                 deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 join(deaf, one)
                 eventually(lambda: api.wait_v0(one, "RUNNING")["num_connections"] == 1)
-                action = {"action": "run", "args": {"command": "echo " + "x" * 200_000}}
+                action = {"action": "think", "args": {"thought": "x" * 200_000}}
                 for _ in range(40):
                     api.ok("POST", f"/api/conversations/{one}/events", json=action)
                 begin = time.perf_counter()
