@@ -42,6 +42,7 @@ from openhands_reference_server.scheduler import Clock, SystemClock
 from openhands_reference_server.settings import Settings
 from openhands_reference_server.starting import Starts
 from openhands_reference_server.storage import Store
+from openhands_reference_server.vault import Vault
 from openhands_reference_server.workspace.files import decoded
 from openhands_reference_server.workspace.sandbox_files import SandboxFiles, absolute_in_workspace
 from openhands_reference_server.workspace.workspaces import Workspaces
@@ -139,6 +140,7 @@ class World:
         self.agents = AgentSide(self.core, self.sandboxes)
         self.events = AppEvents(self.core)
         self.notes = NoteBook(self.core)
+        self.vault = Vault(store.secret())
         self.settings = Settings(self.core, store)
         self._starts = Starts(self.core, script, self.workspaces)
         self._room = Room(self.core, v0_options.max_concurrent_conversations)
@@ -313,6 +315,8 @@ class World:
 
     def create_v0(self, details: Mapping[str, Any], history: Iterable[Event] = ()) -> V0Conversation:
         """Create a V0 conversation, with a history if there is one, and bring up its agent loop."""
+        if details.get("mcp_config") is not None:  # tool servers come with keys
+            details = {**details, "mcp_config": self.vault.seal(details["mcp_config"])}
         with self.core.lock:
             with self.core.changing_v0(None) as changes:
                 v0.create(changes, {**details, "id": self.core.new_conversation_id()}, history)

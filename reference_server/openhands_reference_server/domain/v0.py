@@ -62,7 +62,7 @@ class V0Conversation:
     instructions: str | None = None
     initial_message: str | None = None
     image_urls: tuple[str, ...] | None = None
-    mcp_config: Mapping[str, Any] | None = None
+    mcp_config: str | None = None  # sealed
     status: str = STARTING
     agent_state: str | None = None
     begun: bool = False
