@@ -138,7 +138,7 @@ def lives(draw: st.DrawFn, *, lossless: bool = False) -> AgentServer:
                 server.at(when, lambda failure=failure: server.requests_fail.append(failure))
                 server.at(when, server.close)
             case _:
-                server.at(when, lambda: server.requests_fail.extend([text("", 500)] * 4))
+                server.at(when, lambda: server.requests_fail.extend([text("", 500)] * 3))
                 server.at(when, server.close)
     server.end = moment  # type: ignore[attr-defined]
     return server
