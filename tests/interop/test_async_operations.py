@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,24 @@ async def test_v0(real_servers: RealServers, tmp_path: Path) -> None:
         assert await client.v0.add_experiment_config(conversation.id, {"a": "b"}) is False
         with pytest.raises(ServerError, match="VSCode"):  # the in-process runtime has no editor
             await conversation.vscode_url()
+        with pytest.raises(ServerError):  # the fake model gives no usable prompt
+            await client.v0.get_microagent_prompt(conversation.id, 1)
+        with suppress(
+            ServerError
+        ):  # unless secrets were ever stored, the server wants a git provider's token
+            assert (await client.v0.get_microagent_management_conversations("acme/app")).results == []
+
+        assert conversation.id in {one.conversation_id for one in await client.v0.search_conversations()}
+        first = (await client.v0.search_events(conversation.id, limit=1)).events[0]
+        assert first.id == 0
+        shell = {"action": "run", "args": {"command": "echo from-a-script"}}
+        assert (await client.v0.add_event(conversation.id, shell)).success
+        assert (await client.v0.add_message(conversation.id, "And on")).success
+        assert await conversation.wait(timeout=60) == "finished"
+        texts = [event.to_json() async for event in conversation.history()]
+        assert any("from-a-script" in text for text in texts)
+        assert (await client.v0.stop_conversation(conversation.id)).status == "ok"
+        assert (await client.v0.start_conversation(conversation.id)).status == "ok"
         await conversation.delete()
 
 
