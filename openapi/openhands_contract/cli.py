@@ -6,12 +6,15 @@ import secrets
 import sys
 from pathlib import Path
 
-import click
+try:
+    import click
 
-from openhands_contract.drive import Settings
-from openhands_contract.preparation import CannotRun
-from openhands_contract.report import Redactor, Report, Verdict, as_text, write_junit
-from openhands_contract.runner import Profile, judge
+    from openhands_contract.drive import Settings
+    from openhands_contract.preparation import CannotRun
+    from openhands_contract.report import Redactor, Report, Verdict, as_text, write_junit
+    from openhands_contract.runner import Profile, judge
+except ModuleNotFoundError as missing:
+    sys.exit(f"openhands-contract needs {missing.name}: pip install 'openhands-client[contract]'")
 
 
 @click.group()

@@ -8,20 +8,25 @@ A test double that behaves like the real thing:
         ...  # server.url, server.agent_url
 """
 
-from openhands_reference_server.domain.script import (
-    AgentScript,
-    Fail,
-    Finish,
-    GetStuck,
-    Run,
-    Say,
-    Script,
-    Think,
-    Write,
-)
-from openhands_reference_server.embedded import ReferenceServer
-from openhands_reference_server.scheduler import ManualClock
-from openhands_reference_server.workspace.files import UploadLimits
+try:
+    from openhands_reference_server.domain.script import (
+        AgentScript,
+        Fail,
+        Finish,
+        GetStuck,
+        Run,
+        Say,
+        Script,
+        Think,
+        Write,
+    )
+    from openhands_reference_server.embedded import ReferenceServer
+    from openhands_reference_server.scheduler import ManualClock
+    from openhands_reference_server.workspace.files import UploadLimits
+except ModuleNotFoundError as missing:
+    raise ImportError(
+        f"the reference server needs {missing.name}: pip install 'openhands-client[server]'"
+    ) from missing
 
 __all__ = [
     "AgentScript",
