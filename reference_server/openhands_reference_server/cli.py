@@ -42,6 +42,7 @@ class _Settings:
     lock: DirectoryLock | None
     session_api_key: str | None
     v0_options: V0Options
+    enable_bash: bool
 
     def url(self, port: int) -> str:
         return f"http://{bracketed(self.host)}:{port}"
@@ -52,7 +53,7 @@ class _Settings:
         )
         store = open_store(self.data_dir, self.lock)
         address = AgentAddress(self.host, self.agent_port)
-        return Front(store, address, access=access, v0_options=self.v0_options)
+        return Front(store, address, access=access, v0_options=self.v0_options, enable_bash=self.enable_bash)
 
     def announce(self) -> None:
         """Say that the server answers, and where."""
@@ -128,10 +129,15 @@ def main() -> None:
     show_default=True,
     type=click.IntRange(min=1),
     metavar="MB",
-    help="How much one upload into a V0 workspace may bring.",
+    help="How much one upload into a workspace may bring.",
 )
 @click.option(
     "--nested", is_flag=True, help="Give each V0 conversation a runtime of its own, with its own url and key."
+)
+@click.option(
+    "--enable-bash",
+    is_flag=True,
+    help="Let who has the key of a sandbox run commands in its workspace, as the user of this process.",
 )
 @click.option("--workers", default=1, type=int, help="1; the state lives in one process.")
 @click.option(
@@ -156,6 +162,7 @@ def serve(
     max_concurrent_conversations: int,
     nested: bool,
     upload_limit: int,
+    enable_bash: bool,
     workers: int,
     backend: str,
     i_know_this_is_open: bool,
@@ -189,6 +196,7 @@ def serve(
             nested=nested,
             uploads=UploadLimits.both(upload_limit * 1024**2),
         ),
+        enable_bash=enable_bash,
     )
     if backend == "gunicorn" or (backend == "auto" and _has_gunicorn()):
         _serve_on_gunicorn(settings, listeners)

@@ -36,6 +36,7 @@ class ReferenceServer:
             recently used. In tests that share a server, give it room.
         upload_limits: how much an upload into a workspace may bring.
         nested: each V0 conversation has a runtime of its own, with its own url and key.
+        enable_bash: the agent server runs commands, on this machine and as the user of this process.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ReferenceServer:
         max_concurrent_conversations: int = DEFAULT_MAX_CONCURRENT,
         upload_limits: UploadLimits | None = None,
         nested: bool = False,
+        enable_bash: bool = False,
     ) -> None:
         self._script = script
         self._data_dir = data_dir
@@ -60,6 +62,7 @@ class ReferenceServer:
             nested=nested,
             uploads=upload_limits or UploadLimits(),
         )
+        self._enable_bash = enable_bash
         self._front: Front | None = None
         self._servers: tuple[BackgroundServer, ...] = ()
 
@@ -93,6 +96,7 @@ class ReferenceServer:
             script=self._script,
             clock=self._clock,
             v0_options=self._v0_options,
+            enable_bash=self._enable_bash,
         )
         self._servers = (
             BackgroundServer("app-server", listeners[0], front.app_server),

@@ -41,6 +41,7 @@ class Front:
         script: what starts and agents do.
         clock: the time of everything that happens later.
         v0_options: how V0 conversations are treated.
+        enable_bash: let those who have the key of a sandbox run commands on this machine.
     """
 
     def __init__(
@@ -52,8 +53,9 @@ class Front:
         script: Script | None = None,
         clock: Clock | None = None,
         v0_options: V0Options | None = None,
+        enable_bash: bool = False,
     ) -> None:
-        self.world = World(store, script=script, clock=clock, v0_options=v0_options)
+        self.world = World(store, script=script, clock=clock, v0_options=v0_options, enable_bash=enable_bash)
         nested = v0_options is not None and v0_options.nested
         self._access = access or OpenAccess()
         self._runtimes = Runtimes(self.world) if nested else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from openhands_reference_server.bash import Bash
 from openhands_reference_server.core import Core, conversation_topic
 from openhands_reference_server.domain import paging, sandbox
 from openhands_reference_server.domain.errors import SandboxNotFound, SandboxPaused, SandboxSpecNotFound
@@ -23,10 +24,12 @@ class Sandboxes:
     Args:
         core: the world's state.
         keys: makes and checks their session keys.
+        bash: the shells in them.
     """
 
-    def __init__(self, core: Core, keys: SessionKeys) -> None:
+    def __init__(self, core: Core, keys: SessionKeys, bash: Bash) -> None:
         self._core = core
+        self._bash = bash
         self._keys = keys
         self._spec = sandbox.spec(zoned(core.clock.now()))
 
@@ -96,6 +99,7 @@ class Sandboxes:
         with self._core.lock:
             with self._core.changing_sandbox(self._core.sandbox(sandbox_id)) as changes:
                 sandbox.pause(changes)
+            self._bash.suspend(sandbox_id, SUSPENDED)
             self._changed(sandbox_id, closing=SUSPENDED)
 
     def resume(self, sandbox_id: str) -> None:
@@ -107,6 +111,7 @@ class Sandboxes:
         with self._core.lock:
             with self._core.changing_sandbox(self._core.sandbox(sandbox_id)) as changes:
                 sandbox.resume(changes)
+            self._bash.resume(sandbox_id)
             self._changed(sandbox_id)
 
     def delete(self, sandbox_id: str) -> None:
@@ -118,6 +123,7 @@ class Sandboxes:
         with self._core.lock:
             self._core.sandbox(sandbox_id)
             self._core.sandboxes.remove(sandbox_id)
+            self._bash.end(sandbox_id, SUSPENDED)
             self._changed(sandbox_id, closing=SUSPENDED)
 
     def _changed(self, sandbox_id: str, closing: str | None = None) -> None:

@@ -16,6 +16,7 @@ from uuid import uuid4
 from openhands_reference_server.agent_side import DELETED, AgentSide, StillThere
 from openhands_reference_server.agents import Agents
 from openhands_reference_server.app_events import AppEvents
+from openhands_reference_server.bash import Bash
 from openhands_reference_server.broadcast import Broadcast, Subscription
 from openhands_reference_server.core import Core, start_task_topic
 from openhands_reference_server.domain import paging, sandbox, start_task, v0, v1
@@ -108,12 +109,14 @@ class World:
         clock: time for everything that happens later.
         broadcast: brings events to those who listen.
         v0_options: how V0 conversations are treated.
+        enable_bash: let those who have the key of a sandbox run commands in its workspace.
 
     Attributes:
         sandboxes: where V1 conversations live.
         agents: what the agent servers of the sandboxes do.
         events: the events of V1 conversations, as the app server knows them.
         live: those who follow V0 conversations.
+        bash: the shells of sandboxes.
         sandbox_files: what the conversations of a sandbox share.
         workspaces: the files and repositories of V0 conversations.
         notes: what people say about conversations.
@@ -128,6 +131,7 @@ class World:
         clock: Clock | None = None,
         broadcast: Broadcast | None = None,
         v0_options: V0Options | None = None,
+        enable_bash: bool = False,
     ) -> None:
         self.clock = clock or SystemClock()
         self.core = Core(store, self.clock, broadcast)
@@ -136,7 +140,8 @@ class World:
         self.workspaces = Workspaces(self.core, store, v0_options.uploads)
         self.sandbox_files = SandboxFiles(self.core, store, v0_options.uploads)
         Agents(self.core, script, self.workspaces, self.sandbox_files)
-        self.sandboxes = Sandboxes(self.core, self.keys)
+        self.bash = Bash(self.core, self.sandbox_files, enabled=enable_bash)
+        self.sandboxes = Sandboxes(self.core, self.keys, self.bash)
         self.agents = AgentSide(self.core, self.sandboxes)
         self.events = AppEvents(self.core)
         self.notes = NoteBook(self.core)
@@ -154,6 +159,7 @@ class World:
         """Stop everything that goes on; who waits is let go."""
         self.workspaces.close()
         self.sandbox_files.close()
+        self.bash.close()
         self.core.close()
 
     @property

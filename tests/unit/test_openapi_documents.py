@@ -14,8 +14,8 @@ from openhands_contract.documents import DocumentName, load, load_text
 NAMES: tuple[DocumentName, ...] = ("app-server", "agent-server")
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 SUCCESS = ("200", "201")
-FORMS = {"uploadFiles"}
-ARCHIVES = {("zipDirectory", "200")}
+FORMS = {"uploadFiles", "uploadFileToPath"}
+BINARIES = {("zipDirectory", "200"), ("downloadFileAtPath", "200"), ("downloadTrajectory", "200")}
 
 OPERATIONS = {
     "app-server": {
@@ -88,7 +88,34 @@ OPERATIONS = {
         "serverInfo": "GET /server_info",
     },
     "agent-server": {
+        "startConversation": "POST /api/conversations",
+        "batchGetConversations": "GET /api/conversations",
+        "searchConversations": "GET /api/conversations/search",
+        "countConversations": "GET /api/conversations/count",
         "getConversation": "GET /api/conversations/{conversation_id}",
+        "updateConversation": "PATCH /api/conversations/{conversation_id}",
+        "deleteConversation": "DELETE /api/conversations/{conversation_id}",
+        "setConfirmationPolicy": "POST /api/conversations/{conversation_id}/confirmation_policy",
+        "setSecurityAnalyzer": "POST /api/conversations/{conversation_id}/security_analyzer",
+        "updateSecrets": "POST /api/conversations/{conversation_id}/secrets",
+        "generateTitle": "POST /api/conversations/{conversation_id}/generate_title",
+        "askAgent": "POST /api/conversations/{conversation_id}/ask_agent",
+        "condense": "POST /api/conversations/{conversation_id}/condense",
+        "batchGetEvents": "GET /api/conversations/{conversation_id}/events",
+        "uploadFileToPath": "POST /api/file/upload/{path}",
+        "downloadFileAtPath": "GET /api/file/download/{path}",
+        "downloadTrajectory": "GET /api/file/download-trajectory/{conversation_id}",
+        "gitChangesAtPath": "GET /api/git/changes/{path}",
+        "gitDiffAtPath": "GET /api/git/diff/{path}",
+        "getVscodeUrl": "GET /api/vscode/url",
+        "getVscodeStatus": "GET /api/vscode/status",
+        "getDesktopUrl": "GET /api/desktop/url",
+        "listTools": "GET /api/tools/",
+        "startBashCommand": "POST /api/bash/start_bash_command",
+        "executeBashCommand": "POST /api/bash/execute_bash_command",
+        "searchBashEvents": "GET /api/bash/bash_events/search",
+        "getBashEvent": "GET /api/bash/bash_events/{event_id}",
+        "clearBashEvents": "DELETE /api/bash/bash_events",
         "runConversation": "POST /api/conversations/{conversation_id}/run",
         "pauseConversation": "POST /api/conversations/{conversation_id}/pause",
         "searchEvents": "GET /api/conversations/{conversation_id}/events/search",
@@ -123,13 +150,13 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 
 def media_types(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every JSON media type of the document with a name for it; forms and archives have no examples."""
+    """Every JSON media type of the document with a name for it; forms and binaries have no examples."""
     for _, _, operation in operations(document):
         name = operation["operationId"]
         if "requestBody" in operation and name not in FORMS:
             yield f"{name} request", operation["requestBody"]["content"]["application/json"]
         for status, response in operation["responses"].items():
-            if (name, status) not in ARCHIVES:
+            if (name, status) not in BINARIES:
                 yield f"{name} {status}", resolve(document, response)["content"]["application/json"]
 
 
@@ -252,7 +279,16 @@ def test_nothing_is_defined_in_vain(name: DocumentName) -> None:
 def test_schemas_of_the_same_name_are_the_same() -> None:
     app, agent = (load(name)["components"]["schemas"] for name in NAMES)
     differing = {name for name in app.keys() & agent.keys() if app[name] != agent[name]}
-    assert differing == {"ConversationInfo", "ServerInfo"}
+    assert differing == {
+        "ConversationInfo",
+        "ConversationPage",
+        "FileUpload",
+        "GitChange",
+        "GitDiff",
+        "ServerInfo",
+        "StartConversationRequest",
+        "UpdateConversationRequest",
+    }
 
 
 def test_loading_again_gives_a_copy_of_ones_own() -> None:

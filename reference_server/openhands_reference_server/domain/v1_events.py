@@ -32,7 +32,7 @@ EVENT_KINDS = (
 _SYSTEM_PROMPT = "You are the scripted agent of the OpenHands reference server. You follow your script."
 _RESPONSE_ID = "scripted-completion"
 THINKING_RISK = "LOW"
-TOOLS = ("terminal",)
+TOOLS = ("terminal", "file_editor")
 WORKSPACE: Mapping[str, Any] = {"kind": "LocalWorkspace", "working_dir": "/workspace"}
 
 

@@ -40,6 +40,11 @@ def blueprint(world: World) -> Blueprint:
     def get(conversation_id: str, event_id: str) -> Response:
         return json_answer(world.agents.event(conversation_of_key(world, conversation_id).id, event_id))
 
+    @routes.get(_PREFIX, endpoint="batchGetEvents")
+    def batch_get(conversation_id: str) -> Response:
+        conversation = conversation_of_key(world, conversation_id)
+        return json_answer(world.agents.batch_get_events(conversation.id, asked().body))
+
     @routes.post(_PREFIX, endpoint="sendEvent")
     def send(conversation_id: str) -> Response:
         message = asked().body

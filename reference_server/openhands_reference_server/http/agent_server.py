@@ -8,9 +8,18 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
-from openhands_reference_server.http import agent_conversations, agent_events, meta, problems, sockets
+from openhands_reference_server.http import (
+    agent_bash,
+    agent_conversations,
+    agent_events,
+    agent_files,
+    agent_tools,
+    meta,
+    problems,
+    sockets,
+)
 from openhands_reference_server.http.application import new_application, operation_id
-from openhands_reference_server.http.session import accept_key
+from openhands_reference_server.http.session import KEY_HEADER, accept_key
 from openhands_reference_server.world import World
 
 
@@ -24,7 +33,7 @@ def create_agent_server(world: World) -> Flask:
         activity.note()
         if request.url_rule is not None and request.url_rule.websocket:
             return sockets.refusal(world)
-        if not accept_key(world, request.headers.get("X-Session-API-Key", "")):
+        if not accept_key(world, request.headers.get(KEY_HEADER, "")):
             return problems.detail(401, "Unauthorized")
         return None
 
@@ -34,6 +43,9 @@ def create_agent_server(world: World) -> Flask:
             meta.blueprint(world, activity, meta.agent_server_identity),
             agent_conversations.blueprint(world),
             agent_events.blueprint(world),
+            agent_files.blueprint(world),
+            agent_tools.blueprint(world),
+            agent_bash.blueprint(world),
         ],
         domain_problem=problems.agent_server_problem,
         before=before,

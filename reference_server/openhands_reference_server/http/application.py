@@ -47,6 +47,7 @@ class _FilePathConverter(PathConverter):
     """The rest of the path as it is: absolute ones begin with a slash of their own."""
 
     regex = ".*?"
+    part_isolating = False
 
 
 def new_application(

@@ -1,4 +1,4 @@
-"""The live stream of the agent server: `/sockets/events/{conversation_id}`.
+"""The live streams of the agent server: `/sockets/events/{conversation_id}` and `/sockets/bash-events`.
 
 flask-sock (simple-websocket) reads frames on a thread of its own and sends them on whoever calls
 `send`. Three things it leaves to its users are done here: two threads that send (a pong may be due
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -21,12 +23,20 @@ from wsproto.frame_protocol import CloseReason
 
 from openhands_reference_server import agent_side, broadcast, sandboxes
 from openhands_reference_server.broadcast import Subscription
-from openhands_reference_server.domain.errors import ConversationNotFound, SandboxPaused
+from openhands_reference_server.domain.changes import Event
+from openhands_reference_server.domain.errors import (
+    BashDisabled,
+    ConversationNotFound,
+    FileMissing,
+    PathNotAbsolute,
+    PathOutside,
+    SandboxPaused,
+)
 from openhands_reference_server.domain.v1 import V1Conversation
 from openhands_reference_server.http.answers import dumps
 from openhands_reference_server.http.application import validator
 from openhands_reference_server.http.connections import SOCKET_KEYS, Connection
-from openhands_reference_server.http.session import accept_key, conversation_of_key
+from openhands_reference_server.http.session import accept_key, conversation_of_key, sandbox_of_request
 from openhands_reference_server.http.validation import RequestInvalid
 from openhands_reference_server.world import World
 
@@ -44,8 +54,23 @@ _GOODBYES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Feed:
+    """What one connection carries.
+
+    Attributes:
+        watch: given what to call when there is news: what to show first, and the subscription to the rest.
+        unwatch: ends the subscription.
+        take: does what the client says.
+    """
+
+    watch: Callable[[Callable[[], None]], tuple[list[Event], Subscription]]
+    unwatch: Callable[[Subscription], None]
+    take: Callable[[bytes], None]
+
+
 def install(app: Flask, world: World) -> None:
-    """Add the stream to the agent server."""
+    """Add the streams to the agent server."""
     app.config["SOCK_SERVER_OPTIONS"] = {
         "thread_class": partial(threading.Thread, daemon=True),
         "max_message_size": _MAX_FRAME_BYTES,
@@ -63,14 +88,16 @@ def install(app: Flask, world: World) -> None:
         except SandboxPaused:
             _say_goodbye(ws, *_GOODBYES[sandboxes.SUSPENDED])
             return
-        resend_all = request.args.get("resend_all", "").lower() in ("true", "1")
-        try:
-            _serve(ws, connection, world, conversation, resend_all=resend_all)
-        finally:
-            connection.close()
-            _wait_for_reader(ws, _FAREWELL)
+        _carry(ws, connection, _events_of(world, conversation))
 
-    Sock(app).route("/sockets/events/<conversation_id>", endpoint="socket")(stream)
+    def bash_stream(ws: Server) -> None:
+        connection = cast(Connection, ws.sock)
+        connection.on_end = ws.event.set
+        _carry(ws, connection, _bash_events_of(world, sandbox_of_request()))
+
+    sock = Sock(app)
+    sock.route("/sockets/events/<conversation_id>", endpoint="socket")(stream)
+    sock.route("/sockets/bash-events", endpoint="bashSocket")(bash_stream)
 
 
 def refusal(world: World) -> Response | None:
@@ -79,7 +106,8 @@ def refusal(world: World) -> Response | None:
     Raises:
         SandboxPaused: there is nobody to answer.
     """
-    is_uuid = _is_uuid((request.view_args or {}).get("conversation_id", ""))
+    named = request.view_args or {}
+    is_uuid = "conversation_id" not in named or _is_uuid(named["conversation_id"])
     if not accept_key(world, request.args.get("session_api_key", "")) or not is_uuid:
         refused = Response(status=403)
         del refused.headers["Content-Type"]
@@ -91,10 +119,51 @@ def refusal(world: World) -> Response | None:
     return None
 
 
-def _serve(
-    ws: Server, connection: Connection, world: World, conversation: V1Conversation, *, resend_all: bool
-) -> None:
-    """Send what is there, then what comes; take messages; until one side ends it."""
+def _resend_all() -> bool:
+    return request.args.get("resend_all", "").lower() in ("true", "1")
+
+
+def _events_of(world: World, conversation: V1Conversation) -> _Feed:
+    """The events of a conversation; a message of the client always runs the agent."""
+
+    def take(frame: bytes) -> None:
+        message = _validated("sendEvent", frame, conversation_id=conversation.id)
+        role, items = message.get("role", "user"), message.get("content", [])
+        world.agents.send_message(conversation.id, items, role=role, run=True)
+
+    resend_all, wanted = _resend_all(), conversation.id
+    return _Feed(
+        lambda notify: world.agents.watch(wanted, resend_all=resend_all, notify=notify),
+        partial(world.agents.unwatch, wanted),
+        take,
+    )
+
+
+def _bash_events_of(world: World, sandbox_id: str) -> _Feed:
+    """Commands and outputs of a sandbox; what the client sends is a command to start."""
+
+    def take(frame: bytes) -> None:
+        world.bash.start(sandbox_id, _validated("startBashCommand", frame))
+
+    resend_all = _resend_all()
+    return _Feed(
+        lambda notify: world.bash.watch(sandbox_id, resend_all=resend_all, notify=notify),
+        partial(world.bash.unwatch, sandbox_id),
+        take,
+    )
+
+
+def _carry(ws: Server, connection: Connection, feed: _Feed) -> None:
+    """Serve a feed until one side ends it; leave neither the connection nor its reader behind."""
+    try:
+        _serve(ws, connection, feed)
+    finally:
+        connection.close()
+        _wait_for_reader(ws, _FAREWELL)
+
+
+def _serve(ws: Server, connection: Connection, feed: _Feed) -> None:
+    """Send what is there, then what comes; take what the client says."""
 
     def notify() -> None:
         if subscription is not None and subscription.closed == broadcast.OVERFLOW:
@@ -102,14 +171,14 @@ def _serve(
         ws.event.set()
 
     subscription: Subscription | None = None
-    first, subscription = world.agents.watch(conversation.id, resend_all=resend_all, notify=notify)
+    first, subscription = feed.watch(notify)
     try:
         for event in first:
             ws.send(dumps(event))
         while True:
             # Receiving clears the event; draining comes second, so nothing published in between is missed.
             while (frame := ws.receive(timeout=0)) is not None:
-                _take_message(world, conversation.id, frame)
+                _take(feed, frame)
             for event in subscription.drain():
                 ws.send(dumps(event))
             if subscription.closed is not None:
@@ -120,26 +189,22 @@ def _serve(
     except OSError as error:
         _logger.debug("a subscriber is gone: %s", error)
     finally:
-        world.agents.unwatch(conversation.id, subscription)
+        feed.unwatch(subscription)
 
 
-def _take_message(world: World, conversation_id: str, frame: str | bytes) -> None:
-    """A message of the client always runs the agent; what is none is ignored, as in the real server."""
-    data = frame.encode() if isinstance(frame, str) else frame
+def _take(feed: _Feed, frame: str | bytes) -> None:
+    """What makes no sense or cannot be done is ignored, as in the real server."""
     try:
-        message = _validated(conversation_id, data)
-    except RequestInvalid as error:
-        _logger.debug("ignored a frame that is no message: %s", error)
-        return
-    role, items = message.get("role", "user"), message.get("content", [])
-    world.agents.send_message(conversation_id, items, role=role, run=True)
+        feed.take(frame.encode() if isinstance(frame, str) else frame)
+    except (RequestInvalid, BashDisabled, PathOutside, PathNotAbsolute, FileMissing) as error:
+        _logger.debug("ignored a frame: %s", error)
 
 
-def _validated(conversation_id: str, data: bytes) -> dict[str, Any]:
-    """The frame as a body of `sendEvent`, whose schema describes it."""
+def _validated(operation: str, data: bytes, **path: str) -> dict[str, Any]:
+    """The frame as the body of an operation, whose schema describes it."""
     valid = validator("agent-server").validate(
-        "sendEvent",
-        path={"conversation_id": conversation_id},
+        operation,
+        path=path,
         query=[],
         headers={},
         content_type="application/json",

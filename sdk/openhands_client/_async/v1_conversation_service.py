@@ -433,7 +433,7 @@ class AsyncV1ConversationService(AsyncService):
         """Ask on the side; it leaves no trace in the conversation. ``POST …/ask_agent`` on the agent server"""
         body = {"question": question}
         answer = await self._ask_agent_server(
-            ops.AGENT_ASK, conversation_id, conversation_url, session_api_key, body
+            ops.AGENT_ASK_AGENT, conversation_id, conversation_url, session_api_key, body
         )
         return answer.response
 
@@ -590,21 +590,21 @@ class AsyncV1ConversationService(AsyncService):
     ) -> m.VSCodeUrl:
         """Where an editor listens, if one does. ``GET /api/vscode/url`` on the agent server"""
         place = self._agent(conversation_url, session_api_key)
-        return await self._call(ops.AGENT_VSCODE_URL, endpoint=place)
+        return await self._call(ops.AGENT_GET_VSCODE_URL, endpoint=place)
 
     async def get_vscode_status(
         self, conversation_url: str, session_api_key: str | None = None
     ) -> dict[str, Any]:
         """Whether there is an editor. ``GET /api/vscode/status`` on the agent server"""
         place = self._agent(conversation_url, session_api_key)
-        return await self._call(ops.AGENT_VSCODE_STATUS, endpoint=place)
+        return await self._call(ops.AGENT_GET_VSCODE_STATUS, endpoint=place)
 
     async def get_desktop_url(
         self, conversation_url: str, session_api_key: str | None = None
     ) -> dict[str, Any]:
         """Where the sandbox's desktop is shown, if it has one. ``GET /api/desktop/url`` on the agent server"""
         place = self._agent(conversation_url, session_api_key)
-        return await self._call(ops.AGENT_DESKTOP_URL, endpoint=place)
+        return await self._call(ops.AGENT_GET_DESKTOP_URL, endpoint=place)
 
     async def list_tools(self, conversation_url: str, session_api_key: str | None = None) -> list[str]:
         """The tools that agents can use. ``GET /api/tools/`` on the agent server"""
@@ -626,7 +626,7 @@ class AsyncV1ConversationService(AsyncService):
         """
         body = {"command": command, "cwd": cwd, "timeout": timeout}
         place = self._agent(conversation_url, session_api_key)
-        return await self._call(ops.AGENT_EXECUTE_BASH, endpoint=place, body=body)
+        return await self._call(ops.AGENT_EXECUTE_BASH_COMMAND, endpoint=place, body=body)
 
     async def start_bash_command(
         self,
@@ -640,7 +640,7 @@ class AsyncV1ConversationService(AsyncService):
         """Start a command in the sandbox. ``POST /api/bash/start_bash_command`` on the agent server"""
         body = {"command": command, "cwd": cwd, "timeout": timeout}
         place = self._agent(conversation_url, session_api_key)
-        return await self._call(ops.AGENT_START_BASH, endpoint=place, body=body)
+        return await self._call(ops.AGENT_START_BASH_COMMAND, endpoint=place, body=body)
 
     async def search_bash_events(
         self,
@@ -661,6 +661,23 @@ class AsyncV1ConversationService(AsyncService):
         }
         place = self._agent(conversation_url, session_api_key)
         return await self._call(ops.AGENT_SEARCH_BASH_EVENTS, endpoint=place, query=query)
+
+    async def get_bash_event(
+        self, event_id: str, conversation_url: str, session_api_key: str | None = None
+    ) -> dict[str, Any]:
+        """A command or a piece of output. ``GET /api/bash/bash_events/{event_id}`` on the agent server"""
+        place = self._agent(conversation_url, session_api_key)
+        return await self._call(ops.AGENT_GET_BASH_EVENT, endpoint=place, path={"event_id": event_id})
+
+    async def clear_bash_events(
+        self, conversation_url: str, session_api_key: str | None = None
+    ) -> dict[str, Any]:
+        """Forget all commands and outputs; the answer says how many. ``DELETE /api/bash/bash_events``
+
+        On the agent server.
+        """
+        place = self._agent(conversation_url, session_api_key)
+        return await self._call(ops.AGENT_CLEAR_BASH_EVENTS, endpoint=place)
 
     async def _ask_agent_server(
         self,

@@ -514,7 +514,7 @@ AGENT_GENERATE_TITLE = Operation(
     lambda: m.GeneratedTitle,
     lines=OLDER,
 )
-AGENT_ASK = Operation(
+AGENT_ASK_AGENT = Operation(
     "agent", "ask_agent", "POST", _CONVERSATION + "/ask_agent", lambda: m.AgentAnswer, Repeat.NEVER
 )
 AGENT_CONDENSE = Operation("agent", "condense", "POST", _CONVERSATION + "/condense", _success)
@@ -590,13 +590,15 @@ AGENT_GIT_DIFF = Operation("agent", "git_diff", "GET", "/api/git/diff", lambda: 
 AGENT_GIT_DIFF_AT_PATH = Operation(
     "agent", "git_diff_at_path", "GET", "/api/git/diff/{path}", lambda: m.GitDiff, lines=OLDER
 )
-AGENT_VSCODE_URL = Operation("agent", "get_vscode_url", "GET", "/api/vscode/url", lambda: m.VSCodeUrl)
-AGENT_VSCODE_STATUS = Operation(
+AGENT_GET_VSCODE_URL = Operation("agent", "get_vscode_url", "GET", "/api/vscode/url", lambda: m.VSCodeUrl)
+AGENT_GET_VSCODE_STATUS = Operation(
     "agent", "get_vscode_status", "GET", "/api/vscode/status", lambda: dict[str, Any]
 )
-AGENT_DESKTOP_URL = Operation("agent", "get_desktop_url", "GET", "/api/desktop/url", lambda: dict[str, Any])
+AGENT_GET_DESKTOP_URL = Operation(
+    "agent", "get_desktop_url", "GET", "/api/desktop/url", lambda: dict[str, Any]
+)
 AGENT_LIST_TOOLS = Operation("agent", "list_tools", "GET", "/api/tools/", lambda: list[str])
-AGENT_EXECUTE_BASH = Operation(
+AGENT_EXECUTE_BASH_COMMAND = Operation(
     "agent",
     "execute_bash_command",
     "POST",
@@ -604,7 +606,7 @@ AGENT_EXECUTE_BASH = Operation(
     lambda: m.BashOutput,
     Repeat.NEVER,
 )
-AGENT_START_BASH = Operation(
+AGENT_START_BASH_COMMAND = Operation(
     "agent",
     "start_bash_command",
     "POST",
@@ -614,6 +616,12 @@ AGENT_START_BASH = Operation(
 )
 AGENT_SEARCH_BASH_EVENTS = Operation(
     "agent", "search_bash_events", "GET", "/api/bash/bash_events/search", lambda: m.BashEventPage
+)
+AGENT_GET_BASH_EVENT = Operation(
+    "agent", "get_bash_event", "GET", "/api/bash/bash_events/{event_id}", lambda: dict[str, Any]
+)
+AGENT_CLEAR_BASH_EVENTS = Operation(
+    "agent", "clear_bash_events", "DELETE", "/api/bash/bash_events", lambda: dict[str, Any]
 )
 
 ALL: tuple[Operation[Any], ...] = tuple(value for value in globals().values() if isinstance(value, Operation))

@@ -133,7 +133,7 @@ def vscode_url(session: Session, snapshot: Snapshot) -> Flow[str | None]:
     """Where an editor for the workspace listens, if there is one."""
     if snapshot.version == "v0":
         return (yield from on_runtime(session, snapshot, ops.GET_VS_CODE_URL)).vscode_url
-    return (yield from on_agent(session, snapshot, ops.AGENT_VSCODE_URL)).vscode_url
+    return (yield from on_agent(session, snapshot, ops.AGENT_GET_VSCODE_URL)).vscode_url
 
 
 def web_hosts(session: Session, snapshot: Snapshot) -> Flow[list[str]]:

@@ -420,7 +420,7 @@ class V1ConversationService(Service):
         """Ask on the side; it leaves no trace in the conversation. ``POST …/ask_agent`` on the agent server"""
         body = {"question": question}
         answer = self._ask_agent_server(
-            ops.AGENT_ASK, conversation_id, conversation_url, session_api_key, body
+            ops.AGENT_ASK_AGENT, conversation_id, conversation_url, session_api_key, body
         )
         return answer.response
 
@@ -571,17 +571,17 @@ class V1ConversationService(Service):
     ) -> m.VSCodeUrl:
         """Where an editor listens, if one does. ``GET /api/vscode/url`` on the agent server"""
         place = self._agent(conversation_url, session_api_key)
-        return self._call(ops.AGENT_VSCODE_URL, endpoint=place)
+        return self._call(ops.AGENT_GET_VSCODE_URL, endpoint=place)
 
     def get_vscode_status(self, conversation_url: str, session_api_key: str | None = None) -> dict[str, Any]:
         """Whether there is an editor. ``GET /api/vscode/status`` on the agent server"""
         place = self._agent(conversation_url, session_api_key)
-        return self._call(ops.AGENT_VSCODE_STATUS, endpoint=place)
+        return self._call(ops.AGENT_GET_VSCODE_STATUS, endpoint=place)
 
     def get_desktop_url(self, conversation_url: str, session_api_key: str | None = None) -> dict[str, Any]:
         """Where the sandbox's desktop is shown, if it has one. ``GET /api/desktop/url`` on the agent server"""
         place = self._agent(conversation_url, session_api_key)
-        return self._call(ops.AGENT_DESKTOP_URL, endpoint=place)
+        return self._call(ops.AGENT_GET_DESKTOP_URL, endpoint=place)
 
     def list_tools(self, conversation_url: str, session_api_key: str | None = None) -> list[str]:
         """The tools that agents can use. ``GET /api/tools/`` on the agent server"""
@@ -603,7 +603,7 @@ class V1ConversationService(Service):
         """
         body = {"command": command, "cwd": cwd, "timeout": timeout}
         place = self._agent(conversation_url, session_api_key)
-        return self._call(ops.AGENT_EXECUTE_BASH, endpoint=place, body=body)
+        return self._call(ops.AGENT_EXECUTE_BASH_COMMAND, endpoint=place, body=body)
 
     def start_bash_command(
         self,
@@ -617,7 +617,7 @@ class V1ConversationService(Service):
         """Start a command in the sandbox. ``POST /api/bash/start_bash_command`` on the agent server"""
         body = {"command": command, "cwd": cwd, "timeout": timeout}
         place = self._agent(conversation_url, session_api_key)
-        return self._call(ops.AGENT_START_BASH, endpoint=place, body=body)
+        return self._call(ops.AGENT_START_BASH_COMMAND, endpoint=place, body=body)
 
     def search_bash_events(
         self,
@@ -638,6 +638,21 @@ class V1ConversationService(Service):
         }
         place = self._agent(conversation_url, session_api_key)
         return self._call(ops.AGENT_SEARCH_BASH_EVENTS, endpoint=place, query=query)
+
+    def get_bash_event(
+        self, event_id: str, conversation_url: str, session_api_key: str | None = None
+    ) -> dict[str, Any]:
+        """A command or a piece of output. ``GET /api/bash/bash_events/{event_id}`` on the agent server"""
+        place = self._agent(conversation_url, session_api_key)
+        return self._call(ops.AGENT_GET_BASH_EVENT, endpoint=place, path={"event_id": event_id})
+
+    def clear_bash_events(self, conversation_url: str, session_api_key: str | None = None) -> dict[str, Any]:
+        """Forget all commands and outputs; the answer says how many. ``DELETE /api/bash/bash_events``
+
+        On the agent server.
+        """
+        place = self._agent(conversation_url, session_api_key)
+        return self._call(ops.AGENT_CLEAR_BASH_EVENTS, endpoint=place)
 
     def _ask_agent_server(
         self,

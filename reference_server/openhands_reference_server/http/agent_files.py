@@ -1,0 +1,84 @@
+"""Tags `files` and `git` of the agent server: what lies under `/workspace` in a sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import PurePosixPath
+from typing import BinaryIO
+from urllib.parse import quote
+
+from flask import Blueprint, Response, request
+
+from openhands_reference_server.http import problems
+from openhands_reference_server.http.answers import SUCCESS, json_answer
+from openhands_reference_server.http.forms import discard_rest, receive_files
+from openhands_reference_server.http.session import conversation_of_key, running_sandbox
+from openhands_reference_server.trajectory import archive
+from openhands_reference_server.workspace.sandbox_files import absolute_in_workspace
+from openhands_reference_server.world import World
+
+_PIECE = 64 * 1024
+_FIELD = "file"
+_STATUS = {"M": "UPDATED", "A": "ADDED", "U": "ADDED", "D": "DELETED", "R": "MOVED"}
+
+
+def blueprint(world: World) -> Blueprint:
+    """The routes."""
+    routes = Blueprint("files", __name__)
+    files = world.sandbox_files
+
+    @routes.after_request
+    def hear_out(answer: Response) -> Response:
+        if answer.status_code >= HTTPStatus.BAD_REQUEST and request.method == "POST":
+            discard_rest()
+        return answer
+
+    @routes.post("/api/file/upload/<file_path:path>", endpoint="uploadFileToPath")
+    def upload(path: str) -> Response:
+        with files.receiving(running_sandbox(world), path) as arriving:
+            receive_files(arriving, _FIELD)
+            arriving.place()
+        if arriving.skipped:
+            _, reason = arriving.skipped[0]
+            return problems.detail(403, reason)
+        return json_answer(SUCCESS)
+
+    @routes.get("/api/file/download/<file_path:path>", endpoint="downloadFileAtPath")
+    def download(path: str) -> Response:
+        file = files.of(running_sandbox(world)).open_file(absolute_in_workspace(path))
+        answer = _attachment(_pieces(file), PurePosixPath(path).name)
+        answer.call_on_close(file.close)
+        return answer
+
+    @routes.get("/api/file/download-trajectory/<conversation_id>", endpoint="downloadTrajectory")
+    def download_trajectory(conversation_id: str) -> Response:
+        conversation = conversation_of_key(world, conversation_id)
+        file = archive(*world.agents.trajectory(conversation.id))
+        answer = _attachment(_pieces(file), f"{conversation.id}.zip")
+        answer.call_on_close(file.close)
+        return answer
+
+    @routes.get("/api/git/changes/<file_path:path>", endpoint="gitChangesAtPath")
+    def git_changes(path: str) -> Response:
+        found = files.changes(running_sandbox(world), path)
+        return json_answer([{"status": _STATUS[one.status], "path": one.path} for one in found])
+
+    @routes.get("/api/git/diff/<file_path:path>", endpoint="gitDiffAtPath")
+    def git_diff(path: str) -> Response:
+        modified, original = files.compare(running_sandbox(world), path)
+        return json_answer({"modified": modified, "original": original})
+
+    return routes
+
+
+def _attachment(content: Iterator[bytes], name: str) -> Response:
+    plain = name.encode("ascii", "replace").decode().replace("\\", "_").replace('"', "_")
+    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    named = {"Content-Disposition": disposition}
+    return Response(content, mimetype="application/octet-stream", headers=named)
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece
