@@ -1,6 +1,6 @@
 """Client for the OpenHands conversation API, V0 and V1: ``OpenHands`` and ``AsyncOpenHands``.
 
-The sync client is loaded at import, the async one (with asyncio) and the models at first use.
+The sync client is loaded at import; the async one (with asyncio), services and models at first use.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from . import errors, models
 from ._core.auth import Auth, BearerAuth, OAuth2Auth
 from ._core.retry import RetryPolicy
 from ._sync.client import OpenHands
-from ._sync.conversations import Conversation, StartTask
 from .errors import (
     APIConnectionError,
     APIStatusError,
@@ -38,11 +37,14 @@ from .errors import (
 if TYPE_CHECKING:
     from ._async.client import AsyncOpenHands
     from ._async.conversations import AsyncConversation, AsyncStartTask
+    from ._sync.conversations import Conversation, StartTask
 
 _LATER = {
     "AsyncConversation": "_async.conversations",
     "AsyncOpenHands": "_async.client",
     "AsyncStartTask": "_async.conversations",
+    "Conversation": "_sync.conversations",
+    "StartTask": "_sync.conversations",
 }
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The async client."""
+"""The client. Services are loaded when they are first used: few programs need all of them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from openhands_client._core.auth import Auth
 from openhands_client._core.options import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Api, Options
 from openhands_client._core.pipeline import call
 
-from .conversation_service import AsyncConversationService
-from .conversations import AsyncConversations
 from .driver import AsyncDriver
-from .event_service import AsyncEventService
-from .git_service import AsyncV1GitService
-from .sandbox_service import AsyncSandboxService
-from .settings_service import AsyncSettingsService
 from .transport import AsyncTransport
-from .v1_conversation_service import AsyncV1ConversationService
 
 if TYPE_CHECKING:
     import httpx
 
     from openhands_client import models as m
+
+    from .conversation_service import AsyncConversationService
+    from .conversations import AsyncConversations
+    from .event_service import AsyncEventService
+    from .git_service import AsyncV1GitService
+    from .sandbox_service import AsyncSandboxService
+    from .settings_service import AsyncSettingsService
+    from .v1_conversation_service import AsyncV1ConversationService
 
 
 class AsyncOpenHands:
@@ -85,36 +86,50 @@ class AsyncOpenHands:
     @cached_property
     def conversations(self) -> AsyncConversations:
         """Conversations of either generation: start here."""
+        from .conversations import AsyncConversations
+
         return AsyncConversations(self)
 
     @cached_property
     def v0(self) -> AsyncConversationService:
         """The V0 routes, one method each."""
+        from .conversation_service import AsyncConversationService
+
         return AsyncConversationService(self.driver)
 
     @cached_property
     def v1(self) -> AsyncV1ConversationService:
         """The V1 conversation routes, one method each."""
+        from .v1_conversation_service import AsyncV1ConversationService
+
         return AsyncV1ConversationService(self.driver)
 
     @cached_property
     def sandboxes(self) -> AsyncSandboxService:
         """The sandbox routes, one method each."""
+        from .sandbox_service import AsyncSandboxService
+
         return AsyncSandboxService(self.driver)
 
     @cached_property
     def event_service(self) -> AsyncEventService:
         """The routes to V1 events, one method each."""
+        from .event_service import AsyncEventService
+
         return AsyncEventService(self.driver)
 
     @cached_property
     def git(self) -> AsyncV1GitService:
         """The routes to repositories in sandboxes, one method each."""
+        from .git_service import AsyncV1GitService
+
         return AsyncV1GitService(self.driver)
 
     @cached_property
     def settings(self) -> AsyncSettingsService:
         """Options, settings, secrets and the user."""
+        from .settings_service import AsyncSettingsService
+
         return AsyncSettingsService(self.driver)
 
     async def server_info(self) -> m.ServerInfo:

@@ -6,8 +6,7 @@ and threads of its own, and one server line sends events before the packet that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlencode
 
 from .auth import Endpoint
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["open", "connected", "refused", "disconnected", "event", "ping", "other"]
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """One packet. ``data`` is an event's arguments, or the reason of a refusal."""
 
     kind: Kind

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 SHORTEST_TIMEOUT = 0.05  # seconds; a request right before the deadline still gets a chance
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(NamedTuple):
     """Growing delays in seconds: ``first``, then ``factor`` times longer each time, never over ``longest``."""
 
     first: float
@@ -23,8 +22,7 @@ class Backoff:
         return min(self.longest, self.first * self.factor**turn)
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(NamedTuple):
     """A moment on ``clock``; None for never."""
 
     clock: Callable[[], float]

@@ -1,5 +1,5 @@
 # Generated from sdk/openhands_client/_async/client.py by scripts/unasync.py. Do not edit.
-"""The async client."""
+"""The client. Services are loaded when they are first used: few programs need all of them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from openhands_client._core.auth import Auth
 from openhands_client._core.options import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Api, Options
 from openhands_client._core.pipeline import call
 
-from .conversation_service import ConversationService
-from .conversations import Conversations
 from .driver import Driver
-from .event_service import EventService
-from .git_service import V1GitService
-from .sandbox_service import SandboxService
-from .settings_service import SettingsService
 from .transport import Transport
-from .v1_conversation_service import V1ConversationService
 
 if TYPE_CHECKING:
     import httpx
 
     from openhands_client import models as m
+
+    from .conversation_service import ConversationService
+    from .conversations import Conversations
+    from .event_service import EventService
+    from .git_service import V1GitService
+    from .sandbox_service import SandboxService
+    from .settings_service import SettingsService
+    from .v1_conversation_service import V1ConversationService
 
 
 class OpenHands:
@@ -86,36 +87,50 @@ class OpenHands:
     @cached_property
     def conversations(self) -> Conversations:
         """Conversations of either generation: start here."""
+        from .conversations import Conversations
+
         return Conversations(self)
 
     @cached_property
     def v0(self) -> ConversationService:
         """The V0 routes, one method each."""
+        from .conversation_service import ConversationService
+
         return ConversationService(self.driver)
 
     @cached_property
     def v1(self) -> V1ConversationService:
         """The V1 conversation routes, one method each."""
+        from .v1_conversation_service import V1ConversationService
+
         return V1ConversationService(self.driver)
 
     @cached_property
     def sandboxes(self) -> SandboxService:
         """The sandbox routes, one method each."""
+        from .sandbox_service import SandboxService
+
         return SandboxService(self.driver)
 
     @cached_property
     def event_service(self) -> EventService:
         """The routes to V1 events, one method each."""
+        from .event_service import EventService
+
         return EventService(self.driver)
 
     @cached_property
     def git(self) -> V1GitService:
         """The routes to repositories in sandboxes, one method each."""
+        from .git_service import V1GitService
+
         return V1GitService(self.driver)
 
     @cached_property
     def settings(self) -> SettingsService:
         """Options, settings, secrets and the user."""
+        from .settings_service import SettingsService
+
         return SettingsService(self.driver)
 
     def server_info(self) -> m.ServerInfo:

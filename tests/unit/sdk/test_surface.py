@@ -53,6 +53,8 @@ def parts_of(kind: type) -> dict[str, type]:
             continue
         made = inspect.get_annotations(getter).get("return")
         found = getter.__globals__.get(made) if isinstance(made, str) else made
+        if found is None and kind in (OpenHands, AsyncOpenHands):
+            found = type(getattr(kind(), name))  # services are loaded at first use
         if inspect.isclass(found) and found.__module__.startswith(
             ("openhands_client._sync", "openhands_client._async")
         ):
