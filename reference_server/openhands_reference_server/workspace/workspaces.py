@@ -15,7 +15,6 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from openhands_reference_server.core import Core
-from openhands_reference_server.domain import v0
 from openhands_reference_server.domain.errors import (
     AgentSessionNotFound,
     BinaryFile,
@@ -90,14 +89,14 @@ class Workspaces:
             self._core.v0(conversation_id)
 
     def microagents(self, conversation_id: str) -> list[Microagent]:
-        """The microagents a running V0 conversation has loaded.
+        """The microagents of a V0 conversation that runs, or is about to: what it has found in its workspace.
 
         Raises:
             ConversationNotFound: there is none of this generation.
             AgentSessionNotFound: its agent loop does not run.
         """
         with self._core.lock:
-            if self._core.v0(conversation_id).status != v0.RUNNING:
+            if not self._core.v0(conversation_id).has_loop:
                 raise AgentSessionNotFound
         return list(_microagents(self.of(conversation_id)))
 
