@@ -177,8 +177,8 @@ def test_an_agent_server_that_checks_no_parameters_fails() -> None:
     report = judged_agent_server(drop_the_query)
     assert report.verdict is Verdict.FAILED
     failing = {result.operation.id for result in report.results if result.failures}
-    assert failing == {"searchEvents", "countEvents"}
-    assert titles(report) == {"Schema-violating request accepted"}
+    assert failing >= {"searchEvents", "countEvents", "searchConversations", "countConversations"}
+    assert "Schema-violating request accepted" in titles(report)
 
 
 def invoke(arguments: Iterable[str]) -> Result:
@@ -212,10 +212,10 @@ class TestCommand:
             result = invoke([server.url, *arguments, "--junit", str(junit)])
         assert result.exit_code == Verdict.CONFORMS, result.output
         assert "Seed 7" in result.output
-        assert "agent-server: 11 operations" in result.output
+        assert "agent-server: 38 operations" in result.output
         suite = ElementTree.parse(junit).getroot().find("testsuite")  # noqa: S314  # our own file
         assert suite is not None
-        assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("agent-server", "11", "0")
+        assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("agent-server", "38", "0")
 
     def test_a_failing_server_is_said_to_fail(self) -> None:
         with broken_server(answering_html) as url:

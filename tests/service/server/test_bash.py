@@ -14,6 +14,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from .commands import served
 from .conftest import V1, Api, eventually, serving
 
 EXECUTE, START = "/api/bash/execute_bash_command", "/api/bash/start_bash_command"
@@ -188,3 +189,16 @@ def test_the_end_of_the_server_is_the_end_of_commands() -> None:
         ask(home, "POST", START, json={"command": "echo $$; sleep 1000"})
         outputs = eventually(lambda: search(home, kind__eq="BashOutput"))
     eventually(lambda: not _alive(int(outputs[0]["stdout"])))
+
+
+@pytest.mark.parametrize("backend", ["gunicorn", "werkzeug"])
+def test_the_command_line_turns_it_on(backend: str) -> None:
+    with served("--backend", backend, "--enable-bash") as server, httpx.Client(base_url=server.url) as app:
+        box = app.post("/api/v1/sandboxes").raise_for_status().json()
+        [agent] = [one["url"] for one in box["exposed_urls"]]
+        headers = {"X-Session-API-Key": box["session_api_key"]}
+        with httpx.Client(base_url=agent, headers=headers, timeout=30) as client:
+            for path in ("/workspace/a.txt", "%2Fworkspace%2Fb.txt"):
+                client.post(f"/api/file/upload/{path}", files={"file": b"x"}).raise_for_status()
+            output = client.post(EXECUTE, json={"command": "ls; exit 4"}).raise_for_status().json()
+    assert (output["stdout"], output["exit_code"]) == ("a.txt\nb.txt\n", 4)
