@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jsonschema
+import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from openhands_contract.documents import DocumentName, load
 from openhands_reference_server.http.validation import RequestInvalid, RequestValidator, ValidRequest
+from openhands_reference_server.http.validation_items import items
 
 UUID = "ff7afb957c8b4f278de70dacd7dfc0be"
 DASHED = "ff7afb95-7c8b-4f27-8de7-0dacd7dfc0be"
@@ -518,3 +520,11 @@ def test_the_pattern_of_conversation_ids_says_what_the_refusals_say(text: str) -
     assert isinstance(request, RequestInvalid) == bad
     if isinstance(request, RequestInvalid):
         assert request.status == 400
+
+
+@pytest.mark.parametrize("key", ["8", "08", "+8", "-8", "8.0", "\N{FULLWIDTH DIGIT EIGHT}"])
+def test_a_key_that_looks_like_a_number_is_named_as_it_is(key: str) -> None:
+    schema = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
+    errors = jsonschema_rs.validator_for(schema).iter_errors({"a": ["b"], key: ["c", 5]})
+    found = items(errors, ("body",), {"a": ["b"], key: ["c", 5]}, schema)
+    assert [one["loc"] for one in found] == [["body", key, 1]]

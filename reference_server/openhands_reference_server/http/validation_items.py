@@ -77,12 +77,28 @@ def items(
     """
     by_place: dict[Location, list[ValidationError]] = {}
     for error in _probable_errors(errors):
-        by_place.setdefault(tuple(error.instance_path), []).append(error)
+        by_place.setdefault(_true_path(given, error.instance_path), []).append(error)
     return [
         entry
         for place, group in by_place.items()
         for entry in _describe(group, (*loc, *place), _at(given, place), document)
     ]
+
+
+def _true_path(node: Any, path: Iterable[str | int]) -> Location:
+    """The path as it leads through the document: the validator takes keys that look like numbers for numbers."""
+    steps: list[str | int] = []
+    for step in path:
+        known = _key_of(node, step) if isinstance(node, Mapping) else step
+        steps.append(known)
+        node = node[known]
+    return tuple(steps)
+
+
+def _key_of(node: Mapping[str, Any], step: str | int) -> str:
+    if str(step) in node:
+        return str(step)
+    return next(key for key in node if key.isascii() and key.lstrip("+").isdigit() and int(key) == step)
 
 
 def _probable_errors(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:

@@ -43,7 +43,9 @@ def status(api: Api, conversation_id: str) -> str:
 
 
 def nobody_follows(api: Api, conversation_id: str) -> None:
-    eventually(lambda: api.ok("GET", f"/api/conversations/{conversation_id}")["num_connections"] == 0)
+    """Until the server knows; a goodbye that got lost is noticed only when the next ping is not answered."""
+    path = f"/api/conversations/{conversation_id}"
+    eventually(lambda: api.ok("GET", path)["num_connections"] == 0, timeout=90)
 
 
 class TestPassivation:
