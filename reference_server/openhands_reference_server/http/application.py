@@ -44,9 +44,9 @@ class _NotSearchConverter(BaseConverter):
 
 
 class _FilePathConverter(PathConverter):
-    """The rest of the path as it is: absolute ones begin with a slash of their own."""
+    """The rest of the path as it is: absolute ones begin with a slash of their own, and lines may end in it."""
 
-    regex = ".*?"
+    regex = r"[\s\S]*?"
     part_isolating = False
 
 

@@ -91,6 +91,8 @@ def test_what_cannot_be_downloaded(tmp_path: Path, path: str, status: int) -> No
     ("path", "status"),
     [
         ("relative.txt", 400),
+        ("relative%0A.txt", 400),
+        ("/workspace/line%0Aend", 422),
         ("/etc/cron.d/x", 403),
         ("/workspace/%2e%2e/x", 403),
         ("/workspace/link/x", 403),
