@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import calls, imports, ready
+from benchmarks import calls, double, imports, ready
 from benchmarks.figures import Figure, table
 
 
@@ -30,6 +30,8 @@ BENCHMARKS = {
     "calls": Benchmark(calls.measure, 3000, 400),
     "imports": Benchmark(imports.measure, 21, 5),
     "ready": Benchmark(ready.measure, 15, 3),
+    "embedded": Benchmark(double.measure_embedded, 50, 5),
+    "serve": Benchmark(double.measure_serve, 9, 3),
 }
 
 

@@ -49,6 +49,13 @@ def ratio(name: str, pairs: Sequence[tuple[float, float]], *, goal: float | None
     )
 
 
+def side_by_side(name: str, pairs: Sequence[tuple[float, float]], *, goal: float | None) -> Figure:
+    """The figure of (ours, peer) samples in seconds whose goal is a time of ours; the peer gives the scale."""
+    ours_ms = 1000 * statistics.median(ours for ours, _ in pairs)
+    peer_ms = 1000 * statistics.median(peer for _, peer in pairs)
+    return Figure(name, ours_ms, peer_ms, value=ours_ms, unit="ms", goal=goal)
+
+
 def table(figures: Sequence[Figure]) -> str:
     """The figures for people."""
     rows = [("", "ours", "peer", "figure", "goal", "")]
