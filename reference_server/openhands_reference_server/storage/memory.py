@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
-import tempfile
-import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Any
 
 from openhands_reference_server.domain.changes import Record
 from openhands_reference_server.storage import Kind, Stored, checked_name
+from openhands_reference_server.storage.homes import Homes
 
 
 class MemoryStore:
@@ -21,8 +19,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._logs: dict[Kind, dict[str, list[Record]]] = defaultdict(dict)
         self._secret = secrets.token_bytes(32)
-        self._lock = threading.Lock()
-        self._homes: tempfile.TemporaryDirectory[str] | None = None
+        self._homes = Homes()
 
     def append(self, kind: Kind, thing_id: str, records: Sequence[Record]) -> None:
         """Keep them."""
@@ -43,17 +40,11 @@ class MemoryStore:
     def remove(self, kind: Kind, thing_id: str) -> None:
         """Forget it."""
         self._logs[kind].pop(thing_id, None)
-        if self._homes is not None:
-            shutil.rmtree(Path(self._homes.name, checked_name(thing_id)), ignore_errors=True)
+        self._homes.remove(thing_id)
 
     def home(self, thing_id: str, kind: Kind = Kind.CONVERSATION) -> Path:
         """A directory on disk all the same, because the files in it are real."""
-        with self._lock:
-            if self._homes is None:
-                self._homes = tempfile.TemporaryDirectory(prefix="openhands-", ignore_cleanup_errors=True)
-            home = Path(self._homes.name, checked_name(thing_id))
-        home.mkdir(exist_ok=True)
-        return home
+        return self._homes.home(thing_id)
 
     def secret(self) -> bytes:
         """A secret for this process."""
@@ -61,7 +52,4 @@ class MemoryStore:
 
     def close(self) -> None:
         """Remove the files."""
-        with self._lock:
-            homes, self._homes = self._homes, None
-        if homes is not None:
-            homes.cleanup()
+        self._homes.close()

@@ -1,10 +1,14 @@
-"""Both stores keep what they have acknowledged; the directory does so through every crash."""
+"""All stores keep what they have acknowledged; the directory does so through every crash.
+
+PostgreSQL takes part where OPENHANDS_TEST_DATABASE_URL names a database.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -12,12 +16,15 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from openhands_reference_server.storage import Kind, StorageError, Store, directory
 from openhands_reference_server.storage.directory import DirectoryStore
 from openhands_reference_server.storage.lock import DirectoryLock
 from openhands_reference_server.storage.memory import MemoryStore
+from openhands_reference_server.storage.postgres import PostgresStore
 
 ID = "ab" * 16
 DECISIONS: list[list[dict[str, Any]]] = [
@@ -28,11 +35,34 @@ DECISIONS: list[list[dict[str, Any]]] = [
 RECORDS = [record for decision in DECISIONS for record in decision]
 
 
-@pytest.fixture(params=["memory", "directory"])
+@pytest.fixture(params=["memory", "directory", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    made: Store = MemoryStore() if request.param == "memory" else DirectoryStore(tmp_path)
+    made: Store
+    match request.param:
+        case "memory":
+            made = MemoryStore()
+        case "directory":
+            made = DirectoryStore(tmp_path)
+        case _:
+            url, tenant = request.getfixturevalue("database")
+            made = PostgresStore(url, tenant=tenant)
     yield made
     made.close()
+
+
+@pytest.fixture
+def database() -> Iterator[tuple[str, str]]:
+    """A tenant of its own in the database for tests; nothing of it is left."""
+    url = os.environ.get("OPENHANDS_TEST_DATABASE_URL")
+    if not url:
+        pytest.skip("OPENHANDS_TEST_DATABASE_URL names no database")
+    tenant = secrets.token_hex(8)
+    yield url, tenant
+    with psycopg.connect(url, autocommit=True) as connection:
+        for table in ("openhands_records", "openhands_snapshots", "openhands_secrets"):
+            connection.execute(
+                sql.SQL("DELETE FROM {} WHERE tenant = %s").format(sql.Identifier(table)), (tenant,)
+            )
 
 
 def fill(store: Store, kind: Kind = Kind.CONVERSATION) -> None:
@@ -53,7 +83,7 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "conversations" / ID / "events.jsonl"
 
 
-class TestBothStores:
+class TestAllStores:
     def test_what_was_appended_is_read(self, store: Store) -> None:
         fill(store)
         assert list(store.read(Kind.CONVERSATION, ID)) == RECORDS
@@ -224,3 +254,68 @@ class TestLock:
         (tmp_path / "file").write_text("")
         with pytest.raises(StorageError, match="cannot use"):
             DirectoryStore(tmp_path / "file")
+
+
+class TestPostgres:
+    def test_another_server_finds_everything(self, database: tuple[str, str]) -> None:
+        url, tenant = database
+        store = PostgresStore(url, tenant=tenant)
+        fill(store)
+        secret = store.secret()
+        store.save_snapshot(Kind.CONVERSATION, ID, {"n": 5})
+        store.append(Kind.CONVERSATION, ID, DECISIONS[1])
+        store.close()
+        other = PostgresStore(url.replace("postgresql://", "postgresql+psycopg://"), tenant=tenant)
+        assert loaded(other) == {ID: ({"n": 5}, DECISIONS[1])}
+        assert list(other.read(Kind.CONVERSATION, ID)) == [*RECORDS, *DECISIONS[1]]
+        assert other.secret() == secret
+        other.close()
+
+    def test_one_server_at_a_time(self, database: tuple[str, str]) -> None:
+        url, tenant = database
+        store = PostgresStore(url, tenant=tenant)
+        with pytest.raises(StorageError, match="in use by another reference server"):
+            PostgresStore(url, tenant=tenant)
+        PostgresStore(url, tenant=f"{tenant}-other").close()
+        store.close()
+        PostgresStore(url, tenant=tenant).close()
+
+    def test_a_lost_connection_is_replaced_and_leaves_nothing_unacknowledged(
+        self, database: tuple[str, str]
+    ) -> None:
+        url, tenant = database
+        store = PostgresStore(url, tenant=tenant)
+        store.append(Kind.CONVERSATION, ID, DECISIONS[0])
+        cut_connections(url, tenant)
+        with pytest.raises(StorageError, match="does not answer"):
+            store.append(Kind.CONVERSATION, ID, DECISIONS[1])
+        with psycopg.connect(url, autocommit=True) as connection:  # as if the lost commit had arrived
+            connection.execute(
+                "INSERT INTO openhands_records VALUES (%s, 'conversations', %s, 3, '{}')", (tenant, ID)
+            )
+        store.append(Kind.CONVERSATION, ID, DECISIONS[2])
+        assert list(store.read(Kind.CONVERSATION, ID)) == DECISIONS[0] + DECISIONS[2]
+        store.close()
+
+    @pytest.mark.parametrize(
+        "url", ["mysql://u:hidden@h/db", "hidden", "postgresql://[hidden", "postgresql://h/db?hidden=1"]
+    )
+    def test_a_url_that_is_none_is_refused_without_being_repeated(self, url: str) -> None:
+        with pytest.raises(StorageError, match="looks like postgresql://") as refused:
+            PostgresStore(url)
+        assert "hidden" not in str(refused.value)
+
+    def test_a_database_that_is_not_there(self) -> None:
+        with pytest.raises(StorageError, match="cannot use the database") as refused:
+            PostgresStore("postgresql://u:hidden@127.0.0.1:9/db")
+        assert "hidden" not in str(refused.value)
+
+
+def cut_connections(url: str, tenant: str) -> None:
+    """End the connections that hold the lock of a tenant, as a restart of the database would."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks"
+            " WHERE locktype = 'advisory' AND objid::int8 = hashtext(%s)::int8 & 4294967295",
+            (tenant,),
+        )
