@@ -11,17 +11,19 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 
 from openhands_reference_server.front import Front, open_store
-from openhands_reference_server.http.access import Access, OpenAccess, SessionKeyAccess
+from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress, bracketed
 from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
 from openhands_reference_server.storage import StorageError
 from openhands_reference_server.storage.lock import DirectoryLock
+from openhands_reference_server.tenant import ServerOptions
 from openhands_reference_server.workspace.files import DEFAULT_UPLOAD_LIMIT, UploadLimits
 
 OPEN, SESSION_KEY = "open", "session-key"
@@ -41,19 +43,14 @@ class _Settings:
     data_dir: Path | None
     lock: DirectoryLock | None
     session_api_key: str | None
-    v0_options: V0Options
-    enable_bash: bool
+    options: ServerOptions
 
     def url(self, port: int) -> str:
         return f"http://{bracketed(self.host)}:{port}"
 
     def open_front(self) -> Front:
-        access: Access = (
-            OpenAccess() if self.session_api_key is None else SessionKeyAccess(self.session_api_key)
-        )
         store = open_store(self.data_dir, self.lock)
-        address = AgentAddress(self.host, self.agent_port)
-        return Front(store, address, access=access, v0_options=self.v0_options, enable_bash=self.enable_bash)
+        return Front(self.options, store, AgentAddress(self.host, self.agent_port))
 
     def announce(self) -> None:
         """Say that the server answers, and where."""
@@ -190,13 +187,16 @@ def serve(
         data_dir=data_dir,
         lock=_lock(data_dir),
         session_api_key=key,
-        v0_options=V0Options(
-            close_delay=close_delay,
-            max_concurrent_conversations=max_concurrent_conversations,
-            nested=nested,
-            uploads=UploadLimits.both(upload_limit * 1024**2),
+        options=ServerOptions(
+            access=partial(access_with, key),
+            v0=V0Options(
+                close_delay=close_delay,
+                max_concurrent_conversations=max_concurrent_conversations,
+                nested=nested,
+                uploads=UploadLimits.both(upload_limit * 1024**2),
+            ),
+            enable_bash=enable_bash,
         ),
-        enable_bash=enable_bash,
     )
     if backend == "gunicorn" or (backend == "auto" and _has_gunicorn()):
         _serve_on_gunicorn(settings, listeners)

@@ -6,17 +6,19 @@ with ReferenceServer() as server:
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from openhands_reference_server.domain.script import Script
 from openhands_reference_server.front import Front, open_store
-from openhands_reference_server.http.access import OpenAccess, SessionKeyAccess
+from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress
 from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
 from openhands_reference_server.scheduler import Clock
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
+from openhands_reference_server.tenant import ServerOptions
 from openhands_reference_server.workspace.files import UploadLimits
 from openhands_reference_server.world import World
 
@@ -52,17 +54,19 @@ class ReferenceServer:
         nested: bool = False,
         enable_bash: bool = False,
     ) -> None:
-        self._script = script
-        self._data_dir = data_dir
-        self._access = OpenAccess() if session_api_key is None else SessionKeyAccess(session_api_key)
-        self._clock = clock
-        self._v0_options = V0Options(
-            close_delay=close_delay,
-            max_concurrent_conversations=max_concurrent_conversations,
-            nested=nested,
-            uploads=upload_limits or UploadLimits(),
+        self._options = ServerOptions(
+            access=partial(access_with, session_api_key),
+            script=script,
+            v0=V0Options(
+                close_delay=close_delay,
+                max_concurrent_conversations=max_concurrent_conversations,
+                nested=nested,
+                uploads=upload_limits or UploadLimits(),
+            ),
+            enable_bash=enable_bash,
         )
-        self._enable_bash = enable_bash
+        self._data_dir = data_dir
+        self._clock = clock
         self._front: Front | None = None
         self._servers: tuple[BackgroundServer, ...] = ()
 
@@ -81,7 +85,7 @@ class ReferenceServer:
         """What is served, for tests that look behind the scenes."""
         if self._front is None:
             raise RuntimeError("The reference server is not running; use it as a context manager")
-        return self._front.world
+        return self._front.root.world
 
     def start(self) -> Self:
         """Bind both ports and begin to serve; `with` does this."""
@@ -89,15 +93,8 @@ class ReferenceServer:
             raise RuntimeError("The reference server is running already")
         store = open_store(None if self._data_dir is None else Path(self._data_dir))
         listeners = [bind(_HOST, 0), bind(_HOST, 0)]
-        front = self._front = Front(
-            store,
-            AgentAddress(_HOST, port_of(listeners[1])),
-            access=self._access,
-            script=self._script,
-            clock=self._clock,
-            v0_options=self._v0_options,
-            enable_bash=self._enable_bash,
-        )
+        address = AgentAddress(_HOST, port_of(listeners[1]))
+        front = self._front = Front(self._options, store, address, self._clock)
         self._servers = (
             BackgroundServer("app-server", listeners[0], front.app_server),
             BackgroundServer("agent-server", listeners[1], front.agent_server),

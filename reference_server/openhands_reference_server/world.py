@@ -1,4 +1,4 @@
-"""One tenant of the reference server: everything that can be asked of it, as plain methods.
+"""The world of a tenant: everything that can be asked of it, as plain methods.
 
 The world knows no HTTP. It finds things, lets the domain decide, and makes the decision true through
 `core.Core`; agents and starts in progress live in `agents.py` and `starting.py`. What fails is raised

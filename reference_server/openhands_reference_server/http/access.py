@@ -46,3 +46,8 @@ class SessionKeyAccess:
     def accepts(self, key: str) -> bool:
         """Is it the right key? Takes constant time."""
         return hmac.compare_digest(key.encode("utf-8", "replace"), self._key)
+
+
+def access_with(session_api_key: str | None) -> Access:
+    """Access for who has this key; for everybody when there is none."""
+    return OpenAccess() if session_api_key is None else SessionKeyAccess(session_api_key)
