@@ -16,6 +16,8 @@ from pathlib import Path
 
 import click
 
+from openhands_contract import documents
+from openhands_reference_server import dialects
 from openhands_reference_server.front import Front, open_store
 from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress, bracketed
@@ -59,6 +61,7 @@ class _Settings:
             f"  app server    {self.url(self.port)}  (documentation: {self.url(self.port)}/docs)",
             f"  agent server  {self.url(self.agent_port)}",
             f"  storage       {self.data_dir or 'in memory'}",
+            f"  dialect       {self.options.dialect.name}",
             f"  access        {'open' if self.session_api_key is None else 'with the session API key'}",
             f"ready {self.url(self.port)}",
         ]
@@ -136,6 +139,13 @@ def main() -> None:
     is_flag=True,
     help="Let who has the key of a sandbox run commands in its workspace, as the user of this process.",
 )
+@click.option(
+    "--dialect",
+    default="docs",
+    show_default=True,
+    type=click.Choice(documents.DIALECTS),
+    help="Answer as the documents say, or as servers of a line really do.",
+)
 @click.option("--workers", default=1, type=int, help="1; the state lives in one process.")
 @click.option(
     "--backend",
@@ -160,6 +170,7 @@ def serve(
     nested: bool,
     upload_limit: int,
     enable_bash: bool,
+    dialect: documents.Dialect,
     workers: int,
     backend: str,
     i_know_this_is_open: bool,
@@ -196,6 +207,7 @@ def serve(
                 uploads=UploadLimits.both(upload_limit * 1024**2),
             ),
             enable_bash=enable_bash,
+            dialect=dialects.named(dialect),
         ),
     )
     if backend == "gunicorn" or (backend == "auto" and _has_gunicorn()):

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from openhands_contract import documents
+from openhands_reference_server import dialects
 from openhands_reference_server.domain.script import Script
 from openhands_reference_server.front import Front, open_store
 from openhands_reference_server.http.access import access_with
@@ -39,6 +41,8 @@ class ReferenceServer:
         upload_limits: how much an upload into a workspace may bring.
         nested: each V0 conversation has a runtime of its own, with its own url and key.
         enable_bash: the agent server runs commands, on this machine and as the user of this process.
+        dialect: `docs` answers as the documents say; `openhands-1.0` and `openhands-1.11` as servers of these
+            lines really do.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class ReferenceServer:
         upload_limits: UploadLimits | None = None,
         nested: bool = False,
         enable_bash: bool = False,
+        dialect: documents.Dialect = "docs",
     ) -> None:
         self._options = ServerOptions(
             access=partial(access_with, session_api_key),
@@ -64,6 +69,7 @@ class ReferenceServer:
                 uploads=upload_limits or UploadLimits(),
             ),
             enable_bash=enable_bash,
+            dialect=dialects.named(dialect),
         )
         self._data_dir = data_dir
         self._clock = clock

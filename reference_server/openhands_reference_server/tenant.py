@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from openhands_reference_server.dialects import DOCS, Dialect
 from openhands_reference_server.domain.script import Script
 from openhands_reference_server.http.access import Access, OpenAccess
 from openhands_reference_server.http.addresses import AgentAddress
@@ -31,12 +32,14 @@ class ServerOptions:
         script: what starts and agents do; None: echo and finish.
         v0: how V0 conversations are treated.
         enable_bash: let those who have the key of a sandbox run commands on this machine.
+        dialect: which server line it plays.
     """
 
     access: Callable[[], Access] = OpenAccess
     script: Script | None = None
     v0: V0Options = field(default_factory=V0Options)
     enable_bash: bool = False
+    dialect: Dialect = DOCS
 
 
 class Tenant:
@@ -64,11 +67,14 @@ class Tenant:
             clock=clock or SystemClock(),
             v0_options=options.v0,
             enable_bash=options.enable_bash,
+            dialect=options.dialect,
         )
         self._runtimes = Runtimes(self.world) if options.v0.nested else None
         app_server = create_app_server(self.world, agent_address, self.access, self._runtimes)
         agent_server = create_agent_server(self.world)
-        self.app_server = SocketIO(app_server, self.world, self._gate)
+        self.app_server: Wsgi = (
+            SocketIO(app_server, self.world, self._gate) if options.dialect.has_v0 else app_server
+        )
         self.agent_server: Wsgi = (
             agent_server if self._runtimes is None else self._runtimes.dispatcher(agent_server, app_server)
         )

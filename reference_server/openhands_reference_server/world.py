@@ -19,6 +19,7 @@ from openhands_reference_server.app_events import AppEvents
 from openhands_reference_server.bash import Bash
 from openhands_reference_server.broadcast import Broadcast, Subscription
 from openhands_reference_server.core import Core, start_task_topic
+from openhands_reference_server.dialects import DOCS, Dialect
 from openhands_reference_server.domain import paging, sandbox, start_task, v0, v1
 from openhands_reference_server.domain.changes import Event
 from openhands_reference_server.domain.conversations import Conversation
@@ -110,8 +111,10 @@ class World:
         broadcast: brings events to those who listen.
         v0_options: how V0 conversations are treated.
         enable_bash: let those who have the key of a sandbox run commands in its workspace.
+        dialect: which server line it plays; by default none, it does what is right.
 
     Attributes:
+        dialect: which server line it plays.
         sandboxes: where V1 conversations live.
         agents: what the agent servers of the sandboxes do.
         events: the events of V1 conversations, as the app server knows them.
@@ -132,7 +135,9 @@ class World:
         broadcast: Broadcast | None = None,
         v0_options: V0Options | None = None,
         enable_bash: bool = False,
+        dialect: Dialect = DOCS,
     ) -> None:
+        self.dialect = dialect
         self.clock = clock or SystemClock()
         self.core = Core(store, self.clock, broadcast)
         self.keys = SessionKeys(store.secret())

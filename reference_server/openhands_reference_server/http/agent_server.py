@@ -6,6 +6,8 @@ of a request says which one it plays.
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Flask, Response, request
 
 from openhands_reference_server.http import (
@@ -39,8 +41,9 @@ def create_agent_server(world: World) -> Flask:
 
     app = new_application(
         "agent-server",
+        world.dialect,
         [
-            meta.blueprint(world, activity, meta.agent_server_identity),
+            meta.blueprint(world, activity, partial(meta.agent_server_identity, world.dialect)),
             agent_conversations.blueprint(world),
             agent_events.blueprint(world),
             agent_files.blueprint(world),

@@ -68,6 +68,7 @@ def create_app_server(
 
     return new_application(
         "app-server",
+        world.dialect,
         [
             meta.blueprint(world, activity, meta.resources),
             v0_conversations.blueprint(world, views),

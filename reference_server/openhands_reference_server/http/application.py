@@ -6,7 +6,7 @@ the operation of every request and validates it before the route sees it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -15,6 +15,7 @@ from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter, PathConverter
 
 from openhands_contract import documents
+from openhands_reference_server.dialects import Dialect
 from openhands_reference_server.domain.errors import DomainError
 from openhands_reference_server.http import cors, problems
 from openhands_reference_server.http.answers import dumps
@@ -50,8 +51,23 @@ class _FilePathConverter(PathConverter):
     part_isolating = False
 
 
+class _Application(Flask):
+    """Has the routes that the document has: a blueprint's other ones belong to other dialects."""
+
+    def __init__(self, operations: frozenset[str]) -> None:
+        self._operations = operations
+        super().__init__(__name__, static_folder=None)
+
+    def add_url_rule(self, rule: str, endpoint: str | None = None, *args: Any, **options: Any) -> None:
+        """Add a route, unless it is that of an operation of another dialect."""
+        blueprint, _, operation = (endpoint or "").rpartition(".")
+        if not blueprint or operation in self._operations:
+            super().add_url_rule(rule, endpoint, *args, **options)
+
+
 def new_application(
     document_name: documents.DocumentName,
+    dialect: Dialect,
     blueprints: list[Blueprint],
     *,
     domain_problem: Callable[[DomainError], Response],
@@ -61,12 +77,14 @@ def new_application(
 
     Args:
         document_name: its OpenAPI document.
+        dialect: which of its dialects it speaks.
         blueprints: its routes, one blueprint per tag.
         domain_problem: how it says what the domain refuses.
         before: looks at every request before it is validated (keys, ids), also where there is no route;
             may answer it.
     """
-    app = Flask(__name__, static_folder=None)
+    document = _document(document_name, dialect.name)
+    app = _Application(_operation_ids(document))
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
@@ -79,8 +97,8 @@ def new_application(
     Metrics().install(app)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
-    _add_documents(app, document_name)
-    _add_validation(app, document_name, before)
+    _add_documents(app, document)
+    _add_validation(app, validator(document_name, dialect), before)
     problems.install(app, domain_problem)
     app.after_request(_add_headers)
     return app
@@ -92,19 +110,30 @@ def operation_id() -> str:
 
 
 @cache
-def _document(name: documents.DocumentName) -> dict[str, Any]:
-    return documents.load(name)
+def _document(name: documents.DocumentName, dialect: documents.Dialect) -> dict[str, Any]:
+    return documents.load(name, dialect)
+
+
+def _operation_ids(document: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(
+        operation["operationId"]
+        for item in document["paths"].values()
+        for operation in item.values()
+        if "operationId" in operation
+    )
+
+
+def validator(name: documents.DocumentName, dialect: Dialect) -> RequestValidator:
+    """One per process: compiled validators are worth sharing between servers."""
+    return _validator(name, dialect.name)
 
 
 @cache
-def validator(name: documents.DocumentName) -> RequestValidator:
-    """One per process: compiled validators are worth sharing between servers."""
-    return RequestValidator(_document(name))
+def _validator(name: documents.DocumentName, dialect: documents.Dialect) -> RequestValidator:
+    return RequestValidator(_document(name, dialect))
 
 
-def _add_validation(
-    app: Flask, document_name: documents.DocumentName, before: Callable[[], Response | None]
-) -> None:
+def _add_validation(app: Flask, rules: RequestValidator, before: Callable[[], Response | None]) -> None:
     def validate() -> Response | None:
         if operation_id() in _BESIDE_THE_DOCUMENT:
             return None
@@ -113,7 +142,7 @@ def _add_validation(
         answer = before()
         if answer is not None or request.url_rule is None or request.url_rule.websocket:
             return answer
-        rules, operation = validator(document_name), operation_id()
+        operation = operation_id()
         g.valid_request = rules.validate(
             operation,
             path=request.view_args or {},
@@ -143,12 +172,12 @@ def _methods_of_path(app: Flask) -> list[str]:
     return list(app.url_map.bind("").allowed_methods(request.path))
 
 
-def _add_documents(app: Flask, name: documents.DocumentName) -> None:
+def _add_documents(app: Flask, document: dict[str, Any]) -> None:
     def openapi() -> Response:
-        return Response(dumps(_document(name)), mimetype="application/json")
+        return Response(dumps(document), mimetype="application/json")
 
     def docs() -> Response:
-        return Response(docs_page(_document(name)), mimetype="text/html")
+        return Response(docs_page(document), mimetype="text/html")
 
     app.add_url_rule("/openapi.json", "openapi", openapi)
     app.add_url_rule("/docs", "docs", docs)

@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
+from openhands_reference_server.dialects import Dialect
 from openhands_reference_server.http.answers import json_answer
 from openhands_reference_server.world import World
 
@@ -58,6 +59,11 @@ def resources() -> dict[str, Any]:
     return {"resources": {"cpu_seconds": round(used.user + used.system, 3)}}
 
 
-def agent_server_identity() -> dict[str, Any]:
+def agent_server_identity(dialect: Dialect) -> dict[str, Any]:
     """What the agent server says about itself: whose line it speaks."""
-    return {"title": "OpenHands Agent Server", "version": "1.5.2", "docs": "/docs", "redoc": "/redoc"}
+    return {
+        "title": "OpenHands Agent Server",
+        "version": dialect.agent_server_version,
+        "docs": "/docs",
+        "redoc": "/redoc",
+    }

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from wsproto.utilities import RemoteProtocolError
 
+from openhands_reference_server.dialects import Dialect
 from openhands_reference_server.domain import v0_live
 from openhands_reference_server.domain.errors import ConversationNotFound, DomainError
 from openhands_reference_server.http.application import validator
@@ -175,7 +176,7 @@ class SocketIO:
         if follower is None or self._engine is None:
             return
         try:
-            valid = _valid_action(follower.conversation_id, action)
+            valid = _valid_action(self._world.dialect, follower.conversation_id, action)
             self._world.send_v0_action(follower.conversation_id, valid)
         except RequestInvalid as error:
             self._engine.emit(_EVENT, v0_live.refusal(_explanation(error.body["detail"])), to=sid)
@@ -202,13 +203,13 @@ def _check_providers(query_string: str) -> None:
             raise Refused(f"Unknown provider: {name}")
 
 
-def _valid_action(conversation_id: str, action: Any) -> dict[str, Any]:
+def _valid_action(dialect: Dialect, conversation_id: str, action: Any) -> dict[str, Any]:
     """The action as a body of `addConversationEvent`, whose schema describes it.
 
     Raises:
         RequestInvalid: it is none.
     """
-    valid = validator("app-server").validate(
+    valid = validator("app-server", dialect).validate(
         "addConversationEvent",
         path={"conversation_id": conversation_id},
         query=[],

@@ -23,6 +23,7 @@ from wsproto.frame_protocol import CloseReason
 
 from openhands_reference_server import agent_side, broadcast, sandboxes
 from openhands_reference_server.broadcast import Subscription
+from openhands_reference_server.dialects import Dialect
 from openhands_reference_server.domain.changes import Event
 from openhands_reference_server.domain.errors import (
     BashDisabled,
@@ -127,7 +128,7 @@ def _events_of(world: World, conversation: V1Conversation) -> _Feed:
     """The events of a conversation; a message of the client always runs the agent."""
 
     def take(frame: bytes) -> None:
-        message = _validated("sendEvent", frame, conversation_id=conversation.id)
+        message = _validated(world.dialect, "sendEvent", frame, conversation_id=conversation.id)
         role, items = message.get("role", "user"), message.get("content", [])
         world.agents.send_message(conversation.id, items, role=role, run=True)
 
@@ -143,7 +144,7 @@ def _bash_events_of(world: World, sandbox_id: str) -> _Feed:
     """Commands and outputs of a sandbox; what the client sends is a command to start."""
 
     def take(frame: bytes) -> None:
-        world.bash.start(sandbox_id, _validated("startBashCommand", frame))
+        world.bash.start(sandbox_id, _validated(world.dialect, "startBashCommand", frame))
 
     resend_all = _resend_all()
     return _Feed(
@@ -200,9 +201,9 @@ def _take(feed: _Feed, frame: str | bytes) -> None:
         _logger.debug("ignored a frame: %s", error)
 
 
-def _validated(operation: str, data: bytes, **path: str) -> dict[str, Any]:
+def _validated(dialect: Dialect, operation: str, data: bytes, **path: str) -> dict[str, Any]:
     """The frame as the body of an operation, whose schema describes it."""
-    valid = validator("agent-server").validate(
+    valid = validator("agent-server", dialect).validate(
         operation,
         path=path,
         query=[],
