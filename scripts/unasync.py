@@ -33,7 +33,10 @@ RULES: list[tuple[re.Pattern[str], str]] = [
         (r"\banext\b", "next"),
         (r"\baclose\b", "close"),
         (r"\baiter_bytes\b", "iter_bytes"),
+        (r"\baread\b", "read"),
+        (r"\b__aiter__\b", "__iter__"),
         (r"\bAsyncIterator\b", "Iterator"),
+        (r"\bAsyncByteStream\b", "SyncByteStream"),
         (r"\bAsync([A-Z]\w*)", r"\1"),
     ]
 ]

@@ -59,6 +59,20 @@ async def together(run: Callable[[F], Awaitable[T]], flows: Sequence[F], limit: 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+class Reading:
+    """How long reading from one connection may take."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def within(self, seconds: float | None) -> asyncio.Timeout:
+        """Let what is read meanwhile arrive in time, else raise TimeoutError."""
+        return asyncio.timeout(seconds)
+
+    def end(self) -> None:
+        """Leave the connection as it was."""
+
+
 class Locks:
     """One lock for each owner, for as long as the owner lives."""
 

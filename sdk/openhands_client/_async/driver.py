@@ -109,8 +109,8 @@ class AsyncDriver:
                 body = await self.transport.open(request)
                 opened.append(body)
                 return body
-            case Read(AsyncStreamedBody() as body):
-                return await body.read()
+            case Read(AsyncStreamedBody() as body, timeout):
+                return await body.read(timeout)
             case Connect(url, timeout):
                 socket = await AsyncSocket.connect(url, timeout)
                 opened.append(socket)

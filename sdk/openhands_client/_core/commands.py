@@ -10,7 +10,6 @@ Flows use the helpers below (``response = yield from send(request)``) because a 
 from __future__ import annotations
 
 import email.utils
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +28,11 @@ class FilePart(NamedTuple):
 
 @dataclass(slots=True)
 class Request:
-    """One HTTP request. ``timeout`` is the longest silence in seconds; None waits for ever."""
+    """One HTTP request.
+
+    ``timeout`` is the longest silence, ``limit`` the time for the whole answer, both in seconds; None waits
+    for ever.
+    """
 
     method: str
     url: str
@@ -37,15 +40,17 @@ class Request:
     content: bytes | None = field(default=None, repr=False)
     timeout: float | None = None
     files: Sequence[FilePart] = ()
+    limit: float | None = None
 
 
 @dataclass(slots=True)
 class Response:
-    """One whole HTTP answer, with lower-case header names."""
+    """One whole HTTP answer, with lower-case header names. ``received_at`` is in seconds since 1970."""
 
     status_code: int
     headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)
+    received_at: float | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_json(self) -> bool:
@@ -57,20 +62,31 @@ class Response:
 
     @property
     def retry_after(self) -> float | None:
-        """The ``Retry-After`` header in seconds; it may be a number or a date (RFC 9110, 10.2.3)."""
+        """The ``Retry-After`` header in seconds; it may be a number or a date (RFC 9110, 10.2.3).
+
+        A date is counted from the server's own ``Date``, so that its clock need not agree with ours.
+        """
         value = self.headers.get("retry-after")
         if value is None:
             return None
         try:
             return max(0.0, float(value))
         except ValueError:
-            return _seconds_until(value)
+            then, now = _moment(value), self.sent_at
+            return None if then is None or now is None else max(0.0, then - now)
+
+    @property
+    def sent_at(self) -> float | None:
+        """When the server answered, in seconds since 1970, on its clock where it tells, else on ours."""
+        told = _moment(self.headers.get("date", ""))
+        return self.received_at if told is None else told
 
 
-def _seconds_until(date: str) -> float | None:
+def _moment(date: str) -> float | None:
+    """An HTTP date in seconds since 1970; None for anything else."""
     parts = email.utils.parsedate_tz(date)
     try:
-        return None if parts is None else max(0.0, email.utils.mktime_tz(parts) - time.time())
+        return None if parts is None else float(email.utils.mktime_tz(parts))
     except (ValueError, OverflowError):  # a year that no calendar has
         return None
 
@@ -113,6 +129,7 @@ class Open(NamedTuple):
 
 class Read(NamedTuple):
     body: Body
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +193,12 @@ def open_body(request: Request) -> Flow[Body]:
     return body
 
 
-def read(body: Body) -> Flow[bytes]:
-    """The next piece of a body as it arrived; empty at its end. Fails with APIConnectionError."""
-    piece: bytes = yield Read(body)
+def read(body: Body, timeout: float | None = None) -> Flow[bytes]:
+    """The next piece of a body as it arrived; empty at its end. Fails with APIConnectionError.
+
+    After ``timeout`` seconds it fails with APITimeoutError, and earlier where the request said so.
+    """
+    piece: bytes = yield Read(body, timeout)
     return piece
 
 

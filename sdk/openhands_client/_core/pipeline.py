@@ -51,7 +51,7 @@ def limited(request: Request, deadline: Deadline | None) -> Request:
     """The same request, which nobody waits for beyond the deadline."""
     if deadline is None:
         return request
-    return replace(request, timeout=deadline.timeout(request.timeout))
+    return replace(request, timeout=deadline.timeout(request.timeout), limit=deadline.timeout(None))
 
 
 def exchange(endpoint: Endpoint, request: Request, asked: str) -> Flow[Response]:

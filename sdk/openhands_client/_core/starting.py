@@ -95,10 +95,10 @@ class Stages:
         self._body = body
         self._reader = JsonArrayReader()
 
-    def read(self) -> Flow[list[AppConversationStartTask] | None]:
+    def read(self, timeout: float | None = None) -> Flow[list[AppConversationStartTask] | None]:
         """The next stages, perhaps none yet; None at the end. Fails with APIConnectionError, ResponseFormatError."""
         decode = ops.STREAM_START_APP_CONVERSATION.result.validate_python
-        piece = yield from read(self._body)
+        piece = yield from read(self._body, timeout)
         try:
             if piece:
                 return [decode(element) for element in self._reader.feed(piece)]
@@ -162,7 +162,7 @@ def follow(stages: Stages, patience: Patience) -> Flow[AppConversationStartTask]
     task = None
     while patience.deadline.leaves(SHORTEST_TIMEOUT):
         try:
-            news = yield from stages.read()
+            news = yield from stages.read(patience.deadline.timeout(None))
         except (APIConnectionError, ResponseFormatError) as failure:
             logger.info("the stream of start stages broke: %s", failure)
             break

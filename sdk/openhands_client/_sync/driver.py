@@ -108,8 +108,8 @@ class Driver:
                 body = self.transport.open(request)
                 opened.append(body)
                 return body
-            case Read(StreamedBody() as body):
-                return body.read()
+            case Read(StreamedBody() as body, timeout):
+                return body.read(timeout)
             case Connect(url, timeout):
                 socket = Socket.connect(url, timeout)
                 opened.append(socket)

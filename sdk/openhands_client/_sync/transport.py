@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
+from time import time
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -14,25 +16,52 @@ import httpx
 from openhands_client._core.commands import Request, Response
 from openhands_client.errors import APIConnectionError, APITimeoutError, UnsafeURLError
 
+from .compat import Reading
+
 CONNECT_TIMEOUT = 10.0
 
 
 class StreamedBody:
-    """An answer whose body is still arriving."""
+    """An answer whose body is still arriving, over a connection that is not used for anything afterwards."""
 
-    def __init__(self, request: Request, response: httpx.Response) -> None:
+    def __init__(self, request: Request, response: httpx.Response, reading: Reading) -> None:
         self.head = Response(response.status_code, _plain(response.headers), b"")
         self._request = request
         self._response = response
+        self._reading = reading
         self._pieces: Iterator[bytes] = response.iter_bytes()
 
-    def read(self) -> bytes:
-        """The next piece; empty at the end. Raises APIConnectionError."""
+    def read(self, timeout: float | None = None) -> bytes:
+        """The next piece; empty at the end. Raises APIConnectionError.
+
+        It is waited for no longer than ``timeout`` seconds, and than the request said.
+        """
         with _failures_of(self._request):
-            return next(self._pieces, b"")
+            with self._reading.within(timeout):
+                return next(self._pieces, b"")
 
     def close(self) -> None:
         self._response.close()
+
+
+class TendedBytes(httpx.SyncByteStream):
+    """A body that gives its connection back to the pool as it was, or closed."""
+
+    def __init__(self, body: httpx.SyncByteStream, reading: Reading, connection: Any, keep: bool) -> None:
+        self._body = body
+        self._reading = reading
+        self._connection = connection
+        self._keep = keep
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._body:
+            yield piece
+
+    def close(self) -> None:
+        self._reading.end()
+        if not self._keep:
+            self._connection.close()
+        self._body.close()
 
 
 class Transport:
@@ -50,23 +79,42 @@ class Transport:
 
     def send(self, request: Request) -> Response:
         """Send a request and read the whole answer. Raises APIConnectionError."""
-        client = self._open_client()
         with _failures_of(request):
-            response = client.send(_build(client, request), follow_redirects=False)
-        return Response(response.status_code, _plain(response.headers), response.content)
+            response, reading = self._reach(request, keep=True)
+            try:
+                with reading.within(request.limit):
+                    content = response.read()
+            finally:
+                response.close()
+        return Response(response.status_code, _plain(response.headers), content, time())
 
     def open(self, request: Request) -> StreamedBody:
         """Send a request and read only the head of the answer. Raises APIConnectionError."""
-        client = self._open_client()
         with _failures_of(request):
-            response = client.send(_build(client, request), stream=True, follow_redirects=False)
-        return StreamedBody(request, response)
+            return StreamedBody(request, *self._reach(request, keep=False))
 
     def close(self) -> None:
         """Close the pool, unless it was given to us."""
         self._closed = True
         if self._client is not None and self._owns_client:
             self._client.close()
+
+    def _reach(self, request: Request, *, keep: bool) -> tuple[httpx.Response, Reading]:
+        """The answer, with its body still to be read. ``keep``: its connection may serve further requests.
+
+        It may not after a failure of the server: agent servers reset the connection after one that they did
+        not foresee, and the pool may notice only when the next request is on its way.
+        """
+        client = self._open_client()
+        response = client.send(_build(client, request), stream=True, follow_redirects=False)
+        keep = keep and response.status_code < 500
+        connection = response.extensions.get("network_stream")  # None where it came over no network
+        if connection is None or (keep and request.limit is None):
+            return response, Reading(None)
+        reading = Reading(connection)
+        if isinstance(response.stream, httpx.SyncByteStream):
+            response.stream = TendedBytes(response.stream, reading, connection, keep)
+        return response, reading
 
     def _open_client(self) -> httpx.Client:
         if self._closed:
@@ -114,7 +162,7 @@ def _failures_of(request: Request) -> Iterator[None]:
         raise APIConnectionError(_unreachable(request, str(failure)), request_sent=False) from failure
     except UnicodeError:  # of the resolver
         raise APIConnectionError(_unreachable(request, "no such host name"), request_sent=False) from None
-    except httpx.TimeoutException as failure:
+    except (httpx.TimeoutException, TimeoutError) as failure:
         raise APITimeoutError(f"{_origin(request)} did not answer {request.method} in time") from failure
     except httpx.LocalProtocolError:  # it quotes the header it does not like, and that may be a key
         raise APIConnectionError(f"the request to {_origin(request)} is malformed") from None
