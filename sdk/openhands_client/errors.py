@@ -16,6 +16,7 @@ OpenHandsError
 ├── ResponseFormatError         an answer of another shape than promised
 ├── StartTaskError              the conversation could not be started
 ├── StartTaskTimeout            it was not started in time
+├── ClientClosedError           the client was closed; also a RuntimeError
 ├── StreamError                 the event stream ended for good
 ├── UnsupportedOperationError   this server, or this generation, has no such thing
 └── UnsafeURLError              a URL that credentials must not be sent to
@@ -40,6 +41,7 @@ __all__ = [
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "ClientClosedError",
     "ConflictError",
     "InvalidArgumentError",
     "NotFoundError",
@@ -224,6 +226,10 @@ class StreamError(OpenHandsError):
     def __init__(self, message: str, *, last_event_id: str | int | None = None) -> None:
         super().__init__(message)
         self.last_event_id = last_event_id
+
+
+class ClientClosedError(OpenHandsError, RuntimeError):
+    """The client was closed, before the call or while it ran."""
 
 
 class UnsupportedOperationError(OpenHandsError):

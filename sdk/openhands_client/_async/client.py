@@ -42,8 +42,12 @@ class AsyncOpenHands:
     http_client       an ``httpx.AsyncClient`` of yours, which stays yours to close
     headers           sent with every request to the app server
 
-    Use it as a context manager, or call ``aclose()``. Raises ValueError and UnsafeURLError for arguments that
-    cannot be meant. A client can be pickled, unless it has an http_client of yours.
+    Use it as a context manager, or call ``aclose()``; a client that was used and not closed is a ResourceWarning.
+    Raises ValueError and UnsafeURLError for arguments that cannot be meant. Calls after it was closed, and
+    streams that it was closed under, raise ClientClosedError.
+
+    It can be used from many threads, in one event loop after another, and in a forked child: each process and
+    each event loop gets connections of its own. A client can be pickled, unless it has an http_client of yours.
     """
 
     def __init__(
@@ -69,12 +73,12 @@ class AsyncOpenHands:
             api=api,
             headers=headers,
         )
-        self._set_up(options, AsyncTransport(http_client), owns_transport=True)
+        self._set_up(options, AsyncDriver(options.session(), AsyncTransport(http_client)))
 
-    def _set_up(self, options: Options, transport: AsyncTransport, *, owns_transport: bool) -> None:
+    def _set_up(self, options: Options, driver: AsyncDriver, *, owns_transport: bool = True) -> None:
         self._options = options
         self._owns_transport = owns_transport
-        self.driver = AsyncDriver(options.session(), transport)
+        self.driver = driver
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"
@@ -160,7 +164,8 @@ class AsyncOpenHands:
         if "api_key" in overrides and "auth" not in overrides:
             overrides["auth"] = None
         copy = type(self).__new__(type(self))
-        copy._set_up(replace(self._options, **overrides), self.driver.transport, owns_transport=False)
+        options = replace(self._options, **overrides)
+        copy._set_up(options, self.driver.sharing(options.session()), owns_transport=False)
         return copy
 
     async def aclose(self) -> None:
@@ -180,4 +185,4 @@ class AsyncOpenHands:
         return self._options
 
     def __setstate__(self, options: Options) -> None:
-        self._set_up(options, AsyncTransport(), owns_transport=True)
+        self._set_up(options, AsyncDriver(options.session(), AsyncTransport()))

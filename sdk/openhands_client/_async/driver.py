@@ -28,7 +28,7 @@ from openhands_client._core.commands import (
 )
 from openhands_client._core.session import Session
 
-from .compat import Locks, Stream, call, sleep, together
+from .compat import Locks, Stream, call, together
 from .sockets import AsyncSocket
 from .transport import AsyncStreamedBody, AsyncTransport
 
@@ -40,10 +40,14 @@ Resource = AsyncStreamedBody | AsyncSocket
 class AsyncDriver:
     """A session and the connections to live it."""
 
-    def __init__(self, session: Session, transport: AsyncTransport) -> None:
+    def __init__(self, session: Session, transport: AsyncTransport, locks: Locks | None = None) -> None:
         self.session = session
         self.transport = transport
-        self._locks = Locks()
+        self._locks = locks or Locks()
+
+    def sharing(self, session: Session) -> AsyncDriver:
+        """The same connections, and turns at renewing tokens, for another session."""
+        return AsyncDriver(session, self.transport, self._locks)
 
     async def run(self, flow: Flow[T]) -> T:
         """Perform a flow to its end and return its result."""
@@ -56,7 +60,7 @@ class AsyncDriver:
             result: T = stop.value
             return result
         finally:
-            await _close_all(flow, opened)
+            await self._close_all(flow, opened)
 
     async def iterate(
         self,
@@ -80,13 +84,15 @@ class AsyncDriver:
             if at_end is not None:
                 at_end(stop.value)
         finally:
-            await _close_all(flow, opened)
+            await self._close_all(flow, opened)
 
     async def _perform(
         self, command: Command, flow: Flow[Any], opened: list[Resource]
     ) -> Callable[[], Command]:
         """Do what the flow asked for; the result is the flow's next step, with the reply or the failure."""
         try:
+            if not isinstance(command, Close):
+                self.transport.check_open()
             reply = await self._do(command, opened)
         except Exception as failure:  # noqa: BLE001 - whatever it is, the flow decides
             return partial(flow.throw, failure)
@@ -97,7 +103,7 @@ class AsyncDriver:
             case Send(request):
                 return await self.transport.send(request)
             case Sleep(seconds):
-                return await sleep(seconds)
+                return await self.transport.sleep(seconds)
             case Call(function, arguments):
                 return await call(function, arguments)
             case Alone(owner, inner):
@@ -112,7 +118,7 @@ class AsyncDriver:
             case Read(AsyncStreamedBody() as body, timeout):
                 return await body.read(timeout)
             case Connect(url, timeout):
-                socket = await AsyncSocket.connect(url, timeout)
+                socket = await self.transport.connect(url, timeout)
                 opened.append(socket)
                 return socket
             case Receive(AsyncSocket() as socket, timeout):
@@ -121,14 +127,13 @@ class AsyncDriver:
                 return await socket.send(frame)
             case Close(AsyncStreamedBody() | AsyncSocket() as resource):
                 opened.remove(resource)
-                return await resource.aclose()
+                return await self.transport.release(resource)
             case _:
                 raise TypeError(
                     f"a flow asked for {type(command).__name__}, which this driver cannot perform"
                 )
 
-
-async def _close_all(flow: Flow[Any], opened: list[Resource]) -> None:
-    flow.close()
-    for resource in reversed(opened):
-        await resource.aclose()
+    async def _close_all(self, flow: Flow[Any], opened: list[Resource]) -> None:
+        flow.close()
+        for resource in reversed(opened):
+            await self.transport.release(resource)

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from openhands_client._core.commands import SocketClosed, SocketRefused
 from openhands_client.errors import APIConnectionError, APITimeoutError, UnsafeURLError
+from openhands_client.processes import leave_to_parent
 
-from .compat import connect_websocket, receive
+from .compat import ELSEWHERE, connect_websocket, place, receive
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -30,6 +31,7 @@ class AsyncSocket:
     def __init__(self, connection: ClientConnection, closing: AsyncExitStack) -> None:
         self._connection = connection
         self._closing = closing
+        self._place = place()
 
     @classmethod
     async def connect(cls, url: str, timeout: float) -> AsyncSocket:
@@ -61,6 +63,7 @@ class AsyncSocket:
         """The next text frame, or None when there is none in time. Raises SocketClosed."""
         from websockets.exceptions import ConnectionClosed
 
+        self._check_place()
         try:
             frame = await receive(self._connection, timeout)
         except TimeoutError:
@@ -73,13 +76,22 @@ class AsyncSocket:
         """Send a text frame. Raises SocketClosed."""
         from websockets.exceptions import ConnectionClosed
 
+        self._check_place()
         try:
             await self._connection.send(frame)
         except ConnectionClosed as closed:
             raise _closed(closed) from None
 
     async def aclose(self) -> None:
-        await self._closing.aclose()
+        if self._place == place():
+            await self._closing.aclose()
+        else:
+            leave_to_parent(self._closing)
+
+    def _check_place(self) -> None:
+        """Elsewhere, nobody would wake who waits; to the stream it is a connection to open anew."""
+        if self._place != place():
+            raise SocketClosed(1006, f"it was opened {ELSEWHERE}")
 
 
 def _closed(closed: ConnectionClosed) -> SocketClosed:

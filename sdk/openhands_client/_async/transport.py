@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from threading import Lock
 from time import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,34 +13,53 @@ from urllib.parse import urlsplit
 import httpx
 
 from openhands_client._core.commands import Request, Response
-from openhands_client.errors import APIConnectionError, APITimeoutError, UnsafeURLError
+from openhands_client.errors import APIConnectionError, APITimeoutError, ClientClosedError, UnsafeURLError
+from openhands_client.processes import leave_to_parent
 
-from .compat import Reading
+from .compat import ELSEWHERE, Alarm, Pools, Reading, close_all, place
+from .sockets import AsyncSocket
 
 CONNECT_TIMEOUT = 10.0
+UNCLOSED = (
+    "an AsyncOpenHands client was not closed. "
+    "Use it in «async with AsyncOpenHands(…) as client:», or call «await client.aclose()»"
+)
 
 
 class AsyncStreamedBody:
-    """An answer whose body is still arriving, over a connection that is not used for anything afterwards."""
+    """An answer whose body is still arriving, over a connection that is not used for anything afterwards.
 
-    def __init__(self, request: Request, response: httpx.Response, reading: Reading) -> None:
+    ``leave`` is called when it is closed.
+    """
+
+    def __init__(
+        self, request: Request, response: httpx.Response, reading: Reading, leave: Callable[[], None]
+    ) -> None:
         self.head = Response(response.status_code, _plain(response.headers), b"")
         self._request = request
         self._response = response
         self._reading = reading
+        self._leave = leave
         self._pieces: AsyncIterator[bytes] = response.aiter_bytes()
+        self._place = place()
 
     async def read(self, timeout: float | None = None) -> bytes:
         """The next piece; empty at the end. Raises APIConnectionError.
 
         It is waited for no longer than ``timeout`` seconds, and than the request said.
         """
+        if self._place != place():
+            raise APIConnectionError(f"the answer of {_origin(self._request)} arrives {ELSEWHERE}")
         with _failures_of(self._request):
             async with self._reading.within(timeout):
                 return await anext(self._pieces, b"")
 
     async def aclose(self) -> None:
+        if self._place != place():
+            leave_to_parent(self._response)
+            return
         await self._response.aclose()
+        self._leave()
 
 
 class AsyncTendedBytes(httpx.AsyncByteStream):
@@ -64,64 +83,113 @@ class AsyncTendedBytes(httpx.AsyncByteStream):
 
 
 class AsyncTransport:
-    """Sends requests over a pool of connections, which is opened when first needed."""
+    """Sends requests over a pool of connections, which is opened when first needed.
+
+    It knows all open WebSockets, so that closing the client ends its streams.
+    """
 
     def __init__(self, http_client: httpx.AsyncClient | None = None) -> None:
-        self._client = http_client
-        self._owns_client = http_client is None
         self._closed = False
-        self._opening = Lock()  # threads that start together must not open a pool each
+        self._given = http_client
+        self._pools = Pools(httpx.AsyncClient, httpx.AsyncClient.aclose)
+        self._sockets: set[AsyncSocket] = set()
+        self._closing = Alarm()
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if self._pools.open:
+            try:
+                warn(UNCLOSED, ResourceWarning, source=self)
+            finally:
+                self._pools.drop()
 
     @property
     def owns_client(self) -> bool:
-        return self._owns_client
+        return self._given is None
 
     async def send(self, request: Request) -> Response:
         """Send a request and read the whole answer. Raises APIConnectionError."""
-        with _failures_of(request):
-            response, reading = await self._reach(request, keep=True)
-            try:
-                async with reading.within(request.limit):
-                    content = await response.aread()
-            finally:
-                await response.aclose()
+        client = await self._enter()
+        try:
+            with _failures_of(request):
+                response, reading = await _reach(client, request, keep=True)
+                try:
+                    async with reading.within(request.limit):
+                        content = await response.aread()
+                finally:
+                    await response.aclose()
+        finally:
+            self._leave()
         return Response(response.status_code, _plain(response.headers), content, time())
 
     async def open(self, request: Request) -> AsyncStreamedBody:
         """Send a request and read only the head of the answer. Raises APIConnectionError."""
-        with _failures_of(request):
-            return AsyncStreamedBody(request, *await self._reach(request, keep=False))
+        client = await self._enter()
+        try:
+            with _failures_of(request):
+                return AsyncStreamedBody(request, *await _reach(client, request, keep=False), self._leave)
+        except BaseException:
+            self._leave()
+            raise
+
+    async def sleep(self, seconds: float) -> None:
+        """Raises ClientClosedError as soon as the client is closed."""
+        await self._closing.sleep(seconds)
+        self.check_open()
+
+    async def connect(self, url: str, timeout: float) -> AsyncSocket:
+        """Open a WebSocket, which ends with the client. Raises what ``AsyncSocket.connect`` does."""
+        socket = await AsyncSocket.connect(url, timeout)
+        self._sockets.add(socket)
+        return socket
+
+    async def release(self, resource: AsyncSocket | AsyncStreamedBody) -> None:
+        """Close what is needed no more."""
+        if isinstance(resource, AsyncSocket):
+            self._sockets.discard(resource)
+        await resource.aclose()
+
+    def check_open(self) -> None:
+        """Raises ClientClosedError."""
+        if self._closed:
+            raise ClientClosedError("this client is closed; make a new one")
 
     async def aclose(self) -> None:
-        """Close the pool, unless it was given to us."""
-        self._closed = True
-        if self._client is not None and self._owns_client:
-            await self._client.aclose()
+        """Close all WebSockets; and the pool, unless that was given to us.
 
-    async def _reach(self, request: Request, *, keep: bool) -> tuple[httpx.Response, Reading]:
-        """The answer, with its body still to be read. ``keep``: its connection may serve further requests.
-
-        It may not after a failure of the server: agent servers reset the connection after one that they did
-        not foresee, and the pool may notice only when the next request is on its way.
+        Requests that other threads wait for are let finish.
         """
-        client = self._open_client()
-        response = await client.send(_build(client, request), stream=True, follow_redirects=False)
-        keep = keep and response.status_code < 500
-        connection = response.extensions.get("network_stream")  # None where it came over no network
-        if connection is None or (keep and request.limit is None):
-            return response, Reading(None)
-        reading = Reading(connection)
-        if isinstance(response.stream, httpx.AsyncByteStream):
-            response.stream = AsyncTendedBytes(response.stream, reading, connection, keep)
-        return response, reading
+        self._closed = True
+        self._closing.ring()
+        sockets, self._sockets = self._sockets, set()
+        await close_all(sockets)
+        await self._pools.aclose()
 
-    def _open_client(self) -> httpx.AsyncClient:
-        if self._closed:
-            raise RuntimeError("this client is closed")
-        if self._client is None:
-            with self._opening:
-                self._client = self._client or httpx.AsyncClient()
-        return self._client
+    async def _enter(self) -> httpx.AsyncClient:
+        self.check_open()
+        return self._given or await self._pools.enter()
+
+    def _leave(self) -> None:
+        if self._given is None:
+            self._pools.leave()
+
+
+async def _reach(
+    client: httpx.AsyncClient, request: Request, *, keep: bool
+) -> tuple[httpx.Response, Reading]:
+    """The answer, with its body still to be read. ``keep``: its connection may serve further requests.
+
+    It may not after a failure of the server: agent servers reset the connection after one that they did
+    not foresee, and the pool may notice only when the next request is on its way.
+    """
+    response = await client.send(_build(client, request), stream=True, follow_redirects=False)
+    keep = keep and response.status_code < 500
+    connection = response.extensions.get("network_stream")  # None where it came over no network
+    if connection is None or (keep and request.limit is None):
+        return response, Reading(None)
+    reading = Reading(connection)
+    if isinstance(response.stream, httpx.AsyncByteStream):
+        response.stream = AsyncTendedBytes(response.stream, reading, connection, keep)
+    return response, reading
 
 
 def _build(client: httpx.AsyncClient, request: Request) -> httpx.Request:
@@ -165,7 +233,14 @@ def _failures_of(request: Request) -> Iterator[None]:
         raise APITimeoutError(f"{_origin(request)} did not answer {request.method} in time") from failure
     except httpx.LocalProtocolError:  # it quotes the header it does not like, and that may be a key
         raise APIConnectionError(f"the request to {_origin(request)} is malformed") from None
-    except httpx.RequestError as failure:
+    except RuntimeError as failure:
+        if "loop" not in str(failure):
+            raise
+        raise APIConnectionError(
+            "the http_client given to this client has connections of another event loop. Without an http_client, "
+            "a client opens its own in each"
+        ) from failure
+    except (httpx.RequestError, httpx.StreamError) as failure:
         reason = str(failure) or type(failure).__name__
         raise APIConnectionError(f"the connection to {_origin(request)} broke: {reason}") from failure
 

@@ -43,8 +43,12 @@ class OpenHands:
     http_client       an ``httpx.Client`` of yours, which stays yours to close
     headers           sent with every request to the app server
 
-    Use it as a context manager, or call ``close()``. Raises ValueError and UnsafeURLError for arguments that
-    cannot be meant. A client can be pickled, unless it has an http_client of yours.
+    Use it as a context manager, or call ``close()``; a client that was used and not closed is a ResourceWarning.
+    Raises ValueError and UnsafeURLError for arguments that cannot be meant. Calls after it was closed, and
+    streams that it was closed under, raise ClientClosedError.
+
+    It can be used from many threads, in one event loop after another, and in a forked child: each process and
+    each event loop gets connections of its own. A client can be pickled, unless it has an http_client of yours.
     """
 
     def __init__(
@@ -70,12 +74,12 @@ class OpenHands:
             api=api,
             headers=headers,
         )
-        self._set_up(options, Transport(http_client), owns_transport=True)
+        self._set_up(options, Driver(options.session(), Transport(http_client)))
 
-    def _set_up(self, options: Options, transport: Transport, *, owns_transport: bool) -> None:
+    def _set_up(self, options: Options, driver: Driver, *, owns_transport: bool = True) -> None:
         self._options = options
         self._owns_transport = owns_transport
-        self.driver = Driver(options.session(), transport)
+        self.driver = driver
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"
@@ -161,7 +165,8 @@ class OpenHands:
         if "api_key" in overrides and "auth" not in overrides:
             overrides["auth"] = None
         copy = type(self).__new__(type(self))
-        copy._set_up(replace(self._options, **overrides), self.driver.transport, owns_transport=False)
+        options = replace(self._options, **overrides)
+        copy._set_up(options, self.driver.sharing(options.session()), owns_transport=False)
         return copy
 
     def close(self) -> None:
@@ -181,4 +186,4 @@ class OpenHands:
         return self._options
 
     def __setstate__(self, options: Options) -> None:
-        self._set_up(options, Transport(), owns_transport=True)
+        self._set_up(options, Driver(options.session(), Transport()))

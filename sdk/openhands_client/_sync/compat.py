@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
+
+from openhands_client.processes import PerProcess
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
@@ -18,11 +21,93 @@ F = TypeVar("F")
 
 Stream: TypeAlias = Generator[T, None, None]
 
+ELSEWHERE = "in another process"
 SHORTEST_READ = 0.001  # seconds; what has arrived already is still taken
 
 
-def sleep(seconds: float) -> None:
-    time.sleep(seconds)
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
+def place() -> object:
+    """Where a connection can be used: in the process that it was opened in."""
+    return os.getpid()
+
+
+class Alarm:
+    """Wakes all who sleep."""
+
+    def __init__(self) -> None:
+        self._bell = PerProcess(threading.Event)
+
+    def sleep(self, seconds: float) -> None:
+        """Return after so many seconds, or when the alarm rings."""
+        self._bell.mine.wait(seconds)
+
+    def ring(self) -> None:
+        self._bell.mine.set()
+
+
+class Pools(Generic[T]):
+    """A pool of connections, opened once, however many threads need it first."""
+
+    def __init__(self, make: Callable[[], T], close: Callable[[T], None]) -> None:
+        self._shared = PerProcess(lambda: _SharedPool(make, close))
+
+    @property
+    def open(self) -> bool:
+        """Whether this process has opened it, and nobody has closed it."""
+        shared = self._shared.mine
+        return shared.pool is not None and not shared.closing
+
+    def enter(self) -> T:
+        """The pool, opened when first needed; ``leave()`` it when the answer is there."""
+        return self._shared.mine.enter()
+
+    def leave(self) -> None:
+        self._shared.mine.leave()
+
+    def close(self) -> None:
+        """Close the pool when all have left it."""
+        self._shared.mine.close()
+
+    drop = close
+
+
+class _SharedPool(Generic[T]):
+    """It is closed by the last thread that leaves it: a socket that is closed while another thread waits for
+    it never wakes that thread, and its number may be another socket's by then."""
+
+    def __init__(self, make: Callable[[], T], close: Callable[[T], None]) -> None:
+        self.pool: T | None = None
+        self.closing = False
+        self._make = make
+        self._close = close
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    def enter(self) -> T:
+        with self._lock:
+            if self.pool is None:
+                self.pool = self._make()
+            self._inside += 1
+            return self.pool
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+        self._close_if_done()
+
+    def close(self) -> None:
+        self.closing = True
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        with self._lock:
+            if not self.closing or self._inside or self.pool is None:
+                return
+            pool, self.pool = self.pool, None
+        self._close(pool)
 
 
 def call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
@@ -45,6 +130,12 @@ def connect_websocket(url: str, **options: Any) -> AbstractContextManager[Client
 def receive(connection: ClientConnection, timeout: float) -> str | bytes:
     """The next frame. Raises TimeoutError after ``timeout`` seconds."""
     return connection.recv(timeout)
+
+
+def close_all(sockets: Iterable[Closable]) -> None:
+    """Close them one after the other."""
+    for socket in sockets:
+        socket.close()
 
 
 def together(run: Callable[[F], T], flows: Sequence[F], limit: int) -> list[T]:
@@ -89,9 +180,9 @@ class Locks:
     """One lock for each owner, for as long as the owner lives."""
 
     def __init__(self) -> None:
-        self._locks: WeakKeyDictionary[object, threading.Lock] = WeakKeyDictionary()
-        self._guard = threading.Lock()
+        self._locks: PerProcess[WeakKeyDictionary[object, threading.Lock]] = PerProcess(WeakKeyDictionary)
+        self._guard = PerProcess(threading.Lock)
 
     def of(self, owner: object) -> threading.Lock:
-        with self._guard:
-            return self._locks.setdefault(owner, threading.Lock())
+        with self._guard.mine:
+            return self._locks.mine.setdefault(owner, threading.Lock())

@@ -29,7 +29,7 @@ from openhands_client._core.commands import (
 )
 from openhands_client._core.session import Session
 
-from .compat import Locks, Stream, call, sleep, together
+from .compat import Locks, Stream, call, together
 from .sockets import Socket
 from .transport import StreamedBody, Transport
 
@@ -41,10 +41,14 @@ Resource = StreamedBody | Socket
 class Driver:
     """A session and the connections to live it."""
 
-    def __init__(self, session: Session, transport: Transport) -> None:
+    def __init__(self, session: Session, transport: Transport, locks: Locks | None = None) -> None:
         self.session = session
         self.transport = transport
-        self._locks = Locks()
+        self._locks = locks or Locks()
+
+    def sharing(self, session: Session) -> Driver:
+        """The same connections, and turns at renewing tokens, for another session."""
+        return Driver(session, self.transport, self._locks)
 
     def run(self, flow: Flow[T]) -> T:
         """Perform a flow to its end and return its result."""
@@ -57,7 +61,7 @@ class Driver:
             result: T = stop.value
             return result
         finally:
-            _close_all(flow, opened)
+            self._close_all(flow, opened)
 
     def iterate(
         self,
@@ -81,11 +85,13 @@ class Driver:
             if at_end is not None:
                 at_end(stop.value)
         finally:
-            _close_all(flow, opened)
+            self._close_all(flow, opened)
 
     def _perform(self, command: Command, flow: Flow[Any], opened: list[Resource]) -> Callable[[], Command]:
         """Do what the flow asked for; the result is the flow's next step, with the reply or the failure."""
         try:
+            if not isinstance(command, Close):
+                self.transport.check_open()
             reply = self._do(command, opened)
         except Exception as failure:  # noqa: BLE001 - whatever it is, the flow decides
             return partial(flow.throw, failure)
@@ -96,7 +102,7 @@ class Driver:
             case Send(request):
                 return self.transport.send(request)
             case Sleep(seconds):
-                return sleep(seconds)
+                return self.transport.sleep(seconds)
             case Call(function, arguments):
                 return call(function, arguments)
             case Alone(owner, inner):
@@ -111,7 +117,7 @@ class Driver:
             case Read(StreamedBody() as body, timeout):
                 return body.read(timeout)
             case Connect(url, timeout):
-                socket = Socket.connect(url, timeout)
+                socket = self.transport.connect(url, timeout)
                 opened.append(socket)
                 return socket
             case Receive(Socket() as socket, timeout):
@@ -120,14 +126,13 @@ class Driver:
                 return socket.send(frame)
             case Close(StreamedBody() | Socket() as resource):
                 opened.remove(resource)
-                return resource.close()
+                return self.transport.release(resource)
             case _:
                 raise TypeError(
                     f"a flow asked for {type(command).__name__}, which this driver cannot perform"
                 )
 
-
-def _close_all(flow: Flow[Any], opened: list[Resource]) -> None:
-    flow.close()
-    for resource in reversed(opened):
-        resource.close()
+    def _close_all(self, flow: Flow[Any], opened: list[Resource]) -> None:
+        flow.close()
+        for resource in reversed(opened):
+            self.transport.release(resource)

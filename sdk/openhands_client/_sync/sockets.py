@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from openhands_client._core.commands import SocketClosed, SocketRefused
 from openhands_client.errors import APIConnectionError, APITimeoutError, UnsafeURLError
+from openhands_client.processes import leave_to_parent
 
-from .compat import connect_websocket, receive
+from .compat import ELSEWHERE, connect_websocket, place, receive
 
 if TYPE_CHECKING:
     from websockets.exceptions import ConnectionClosed
@@ -31,6 +32,7 @@ class Socket:
     def __init__(self, connection: ClientConnection, closing: ExitStack) -> None:
         self._connection = connection
         self._closing = closing
+        self._place = place()
 
     @classmethod
     def connect(cls, url: str, timeout: float) -> Socket:
@@ -62,6 +64,7 @@ class Socket:
         """The next text frame, or None when there is none in time. Raises SocketClosed."""
         from websockets.exceptions import ConnectionClosed
 
+        self._check_place()
         try:
             frame = receive(self._connection, timeout)
         except TimeoutError:
@@ -74,13 +77,22 @@ class Socket:
         """Send a text frame. Raises SocketClosed."""
         from websockets.exceptions import ConnectionClosed
 
+        self._check_place()
         try:
             self._connection.send(frame)
         except ConnectionClosed as closed:
             raise _closed(closed) from None
 
     def close(self) -> None:
-        self._closing.close()
+        if self._place == place():
+            self._closing.close()
+        else:
+            leave_to_parent(self._closing)
+
+    def _check_place(self) -> None:
+        """Elsewhere, nobody would wake who waits; to the stream it is a connection to open anew."""
+        if self._place != place():
+            raise SocketClosed(1006, f"it was opened {ELSEWHERE}")
 
 
 def _closed(closed: ConnectionClosed) -> SocketClosed:

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from threading import Lock
 from time import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,34 +14,52 @@ from urllib.parse import urlsplit
 import httpx
 
 from openhands_client._core.commands import Request, Response
-from openhands_client.errors import APIConnectionError, APITimeoutError, UnsafeURLError
+from openhands_client.errors import APIConnectionError, APITimeoutError, ClientClosedError, UnsafeURLError
+from openhands_client.processes import leave_to_parent
 
-from .compat import Reading
+from .compat import ELSEWHERE, Alarm, Pools, Reading, close_all, place
+from .sockets import Socket
 
 CONNECT_TIMEOUT = 10.0
+UNCLOSED = (
+    "an OpenHands client was not closed. Use it in «with OpenHands(…) as client:», or call «client.close()»"
+)
 
 
 class StreamedBody:
-    """An answer whose body is still arriving, over a connection that is not used for anything afterwards."""
+    """An answer whose body is still arriving, over a connection that is not used for anything afterwards.
 
-    def __init__(self, request: Request, response: httpx.Response, reading: Reading) -> None:
+    ``leave`` is called when it is closed.
+    """
+
+    def __init__(
+        self, request: Request, response: httpx.Response, reading: Reading, leave: Callable[[], None]
+    ) -> None:
         self.head = Response(response.status_code, _plain(response.headers), b"")
         self._request = request
         self._response = response
         self._reading = reading
+        self._leave = leave
         self._pieces: Iterator[bytes] = response.iter_bytes()
+        self._place = place()
 
     def read(self, timeout: float | None = None) -> bytes:
         """The next piece; empty at the end. Raises APIConnectionError.
 
         It is waited for no longer than ``timeout`` seconds, and than the request said.
         """
+        if self._place != place():
+            raise APIConnectionError(f"the answer of {_origin(self._request)} arrives {ELSEWHERE}")
         with _failures_of(self._request):
             with self._reading.within(timeout):
                 return next(self._pieces, b"")
 
     def close(self) -> None:
+        if self._place != place():
+            leave_to_parent(self._response)
+            return
         self._response.close()
+        self._leave()
 
 
 class TendedBytes(httpx.SyncByteStream):
@@ -65,64 +83,111 @@ class TendedBytes(httpx.SyncByteStream):
 
 
 class Transport:
-    """Sends requests over a pool of connections, which is opened when first needed."""
+    """Sends requests over a pool of connections, which is opened when first needed.
+
+    It knows all open WebSockets, so that closing the client ends its streams.
+    """
 
     def __init__(self, http_client: httpx.Client | None = None) -> None:
-        self._client = http_client
-        self._owns_client = http_client is None
         self._closed = False
-        self._opening = Lock()  # threads that start together must not open a pool each
+        self._given = http_client
+        self._pools = Pools(httpx.Client, httpx.Client.close)
+        self._sockets: set[Socket] = set()
+        self._closing = Alarm()
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if self._pools.open:
+            try:
+                warn(UNCLOSED, ResourceWarning, source=self)
+            finally:
+                self._pools.drop()
 
     @property
     def owns_client(self) -> bool:
-        return self._owns_client
+        return self._given is None
 
     def send(self, request: Request) -> Response:
         """Send a request and read the whole answer. Raises APIConnectionError."""
-        with _failures_of(request):
-            response, reading = self._reach(request, keep=True)
-            try:
-                with reading.within(request.limit):
-                    content = response.read()
-            finally:
-                response.close()
+        client = self._enter()
+        try:
+            with _failures_of(request):
+                response, reading = _reach(client, request, keep=True)
+                try:
+                    with reading.within(request.limit):
+                        content = response.read()
+                finally:
+                    response.close()
+        finally:
+            self._leave()
         return Response(response.status_code, _plain(response.headers), content, time())
 
     def open(self, request: Request) -> StreamedBody:
         """Send a request and read only the head of the answer. Raises APIConnectionError."""
-        with _failures_of(request):
-            return StreamedBody(request, *self._reach(request, keep=False))
+        client = self._enter()
+        try:
+            with _failures_of(request):
+                return StreamedBody(request, *_reach(client, request, keep=False), self._leave)
+        except BaseException:
+            self._leave()
+            raise
+
+    def sleep(self, seconds: float) -> None:
+        """Raises ClientClosedError as soon as the client is closed."""
+        self._closing.sleep(seconds)
+        self.check_open()
+
+    def connect(self, url: str, timeout: float) -> Socket:
+        """Open a WebSocket, which ends with the client. Raises what ``Socket.connect`` does."""
+        socket = Socket.connect(url, timeout)
+        self._sockets.add(socket)
+        return socket
+
+    def release(self, resource: Socket | StreamedBody) -> None:
+        """Close what is needed no more."""
+        if isinstance(resource, Socket):
+            self._sockets.discard(resource)
+        resource.close()
+
+    def check_open(self) -> None:
+        """Raises ClientClosedError."""
+        if self._closed:
+            raise ClientClosedError("this client is closed; make a new one")
 
     def close(self) -> None:
-        """Close the pool, unless it was given to us."""
-        self._closed = True
-        if self._client is not None and self._owns_client:
-            self._client.close()
+        """Close all WebSockets; and the pool, unless that was given to us.
 
-    def _reach(self, request: Request, *, keep: bool) -> tuple[httpx.Response, Reading]:
-        """The answer, with its body still to be read. ``keep``: its connection may serve further requests.
-
-        It may not after a failure of the server: agent servers reset the connection after one that they did
-        not foresee, and the pool may notice only when the next request is on its way.
+        Requests that other threads wait for are let finish.
         """
-        client = self._open_client()
-        response = client.send(_build(client, request), stream=True, follow_redirects=False)
-        keep = keep and response.status_code < 500
-        connection = response.extensions.get("network_stream")  # None where it came over no network
-        if connection is None or (keep and request.limit is None):
-            return response, Reading(None)
-        reading = Reading(connection)
-        if isinstance(response.stream, httpx.SyncByteStream):
-            response.stream = TendedBytes(response.stream, reading, connection, keep)
-        return response, reading
+        self._closed = True
+        self._closing.ring()
+        sockets, self._sockets = self._sockets, set()
+        close_all(sockets)
+        self._pools.close()
 
-    def _open_client(self) -> httpx.Client:
-        if self._closed:
-            raise RuntimeError("this client is closed")
-        if self._client is None:
-            with self._opening:
-                self._client = self._client or httpx.Client()
-        return self._client
+    def _enter(self) -> httpx.Client:
+        self.check_open()
+        return self._given or self._pools.enter()
+
+    def _leave(self) -> None:
+        if self._given is None:
+            self._pools.leave()
+
+
+def _reach(client: httpx.Client, request: Request, *, keep: bool) -> tuple[httpx.Response, Reading]:
+    """The answer, with its body still to be read. ``keep``: its connection may serve further requests.
+
+    It may not after a failure of the server: agent servers reset the connection after one that they did
+    not foresee, and the pool may notice only when the next request is on its way.
+    """
+    response = client.send(_build(client, request), stream=True, follow_redirects=False)
+    keep = keep and response.status_code < 500
+    connection = response.extensions.get("network_stream")  # None where it came over no network
+    if connection is None or (keep and request.limit is None):
+        return response, Reading(None)
+    reading = Reading(connection)
+    if isinstance(response.stream, httpx.SyncByteStream):
+        response.stream = TendedBytes(response.stream, reading, connection, keep)
+    return response, reading
 
 
 def _build(client: httpx.Client, request: Request) -> httpx.Request:
@@ -166,7 +231,14 @@ def _failures_of(request: Request) -> Iterator[None]:
         raise APITimeoutError(f"{_origin(request)} did not answer {request.method} in time") from failure
     except httpx.LocalProtocolError:  # it quotes the header it does not like, and that may be a key
         raise APIConnectionError(f"the request to {_origin(request)} is malformed") from None
-    except httpx.RequestError as failure:
+    except RuntimeError as failure:
+        if "loop" not in str(failure):
+            raise
+        raise APIConnectionError(
+            "the http_client given to this client has connections of another event loop. Without an http_client, "
+            "a client opens its own in each"
+        ) from failure
+    except (httpx.RequestError, httpx.StreamError) as failure:
         reason = str(failure) or type(failure).__name__
         raise APIConnectionError(f"the connection to {_origin(request)} broke: {reason}") from failure
 

@@ -39,7 +39,11 @@ class Transport:
 
     def __init__(self, module: Any) -> None:
         self.diary: list[str] = []
+        self.slept: list[float] = []
         self._module = module
+
+    def check_open(self) -> None:
+        assert self.diary is not None
 
     def send(self, request: Request) -> Any:
         self.diary.append(f"send {request.method}")
@@ -48,6 +52,17 @@ class Transport:
     def open(self, request: Request) -> Any:
         self.diary.append("open")
         return self._maybe_later(resource(self._module, self, "body"))
+
+    def connect(self, url: str, timeout: float) -> Any:
+        self.diary.append("connect")
+        return self._maybe_later(resource(self._module, self, "socket"))
+
+    def sleep(self, seconds: float) -> Any:
+        self.slept.append(seconds)
+        return self._maybe_later(None)
+
+    def release(self, opened: Any) -> Any:
+        return opened.aclose() if self._module is async_driver else opened.close()
 
     def _maybe_later(self, value: Any) -> Any:
         return later(value) if self._module is async_driver else value
@@ -85,25 +100,11 @@ def resource(module: Any, transport: Transport, name: str) -> Any:
 
 
 class Side:
-    def __init__(self, module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, module: Any) -> None:
         self.is_async = module is async_driver
         self.transport = Transport(module)
         session: Session = session_on(Clock())
         self.driver: Any = (AsyncDriver if self.is_async else Driver)(session, self.transport)
-        self.slept: list[float] = []
-        socket = resource(module, self.transport, "socket")
-        kind = type(socket).__mro__[1]
-
-        def opened(url: str, timeout: float) -> Any:
-            self.transport.diary.append("connect")
-            return later(socket) if self.is_async else socket
-
-        def slept(seconds: float) -> Any:
-            self.slept.append(seconds)
-            return later(None) if self.is_async else None
-
-        monkeypatch.setattr(kind, "connect", staticmethod(opened))
-        monkeypatch.setattr(module, "sleep", slept)
 
     async def run(self, flow: Flow[Any]) -> Any:
         result = self.driver.run(flow)
@@ -119,8 +120,8 @@ class Side:
 
 
 @pytest.fixture(params=["sync", "async"])
-def side(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Side:
-    return Side(sync_driver if request.param == "sync" else async_driver, monkeypatch)
+def side(request: pytest.FixtureRequest) -> Side:
+    return Side(sync_driver if request.param == "sync" else async_driver)
 
 
 async def test_every_command_is_performed_and_answered(side: Side) -> None:
@@ -145,7 +146,7 @@ async def test_every_command_is_performed_and_answered(side: Side) -> None:
         "close body",
         "close socket",
     ]
-    assert side.slept == [3.0]
+    assert side.transport.slept == [3.0]
 
 
 async def test_what_fails_is_thrown_where_it_was_asked_for(side: Side) -> None:
@@ -256,8 +257,8 @@ async def test_a_stream_that_was_never_started_asks_for_nothing(side: Side) -> N
     assert side.diary == []
 
 
-async def test_a_cancelled_flow_closes_what_was_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    side = Side(async_driver, monkeypatch)
+async def test_a_cancelled_flow_closes_what_was_opened() -> None:
+    side = Side(async_driver)
     waiting = asyncio.Event()
 
     async def for_ever() -> None:
@@ -276,8 +277,8 @@ async def test_a_cancelled_flow_closes_what_was_opened(monkeypatch: pytest.Monke
     assert side.diary == ["open", "close body"]
 
 
-async def test_an_interrupt_closes_what_was_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    side = Side(sync_driver, monkeypatch)
+async def test_an_interrupt_closes_what_was_opened() -> None:
+    side = Side(sync_driver)
 
     def interrupt() -> None:
         raise KeyboardInterrupt

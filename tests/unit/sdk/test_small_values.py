@@ -415,7 +415,8 @@ def test_with_options_takes_no_others(kind: Any, unknown: str) -> None:
 
 def test_closing_a_copy_leaves_the_connections_open() -> None:
     client = OpenHands("http://app.test")
-    pool = client.driver.transport._open_client()
+    pool = client.driver.transport._enter()
+    client.driver.transport._leave()
     client.with_options(timeout=1.0).close()
     assert not pool.is_closed
     with client:
@@ -425,7 +426,8 @@ def test_closing_a_copy_leaves_the_connections_open() -> None:
 
 async def test_closing_an_async_copy_leaves_the_connections_open() -> None:
     client = AsyncOpenHands("http://app.test")
-    pool = client.driver.transport._open_client()
+    pool = await client.driver.transport._enter()
+    client.driver.transport._leave()
     await client.with_options(timeout=1.0).aclose()
     assert not pool.is_closed
     async with client:

@@ -266,7 +266,8 @@ async def test_an_answer_that_breaks_off_is_our_error(
 @both_sides
 async def test_a_pool_of_ours_is_closed_and_one_of_yours_is_not(side: Side) -> None:
     ours = side.transport()
-    pool = ours._open_client()
+    pool = await settled(ours._enter())
+    ours._leave()
     await closed(ours)
     assert pool.is_closed
     yours = side.http_client()
@@ -290,7 +291,10 @@ async def test_threads_that_start_together_share_one_pool(monkeypatch: pytest.Mo
 
     def use() -> httpx.Client:
         together.wait()
-        return transport._open_client()
+        try:
+            return transport._enter()
+        finally:
+            transport._leave()
 
     pools = await asyncio.gather(*(asyncio.to_thread(use) for _ in range(everyone)))
     transport.close()
