@@ -7,7 +7,7 @@ scheduled step; after every change of a conversation `attend` decides whether th
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -16,7 +16,7 @@ from openhands_reference_server.core import Core
 from openhands_reference_server.domain import v0, v1
 from openhands_reference_server.domain.conversations import Conversation
 from openhands_reference_server.domain.errors import DomainError
-from openhands_reference_server.domain.script import Act, Fail, Run, Script, Write, Written
+from openhands_reference_server.domain.script import Act, Fail, Run, Talk, Write, Written
 from openhands_reference_server.domain.v0 import V0Conversation
 from openhands_reference_server.domain.v1 import V1Conversation
 from openhands_reference_server.scheduler import Step
@@ -56,11 +56,8 @@ class _Run:
 class Agents:
     """All agents of one world."""
 
-    def __init__(
-        self, core: Core, script: Script, workspaces: Workspaces, sandbox_files: SandboxFiles
-    ) -> None:
+    def __init__(self, core: Core, workspaces: Workspaces, sandbox_files: SandboxFiles) -> None:
         self._core = core
-        self._script = script
         self._workspaces = workspaces
         self._sandbox_files = sandbox_files
         self._runs: dict[str, _Run] = {}
@@ -88,15 +85,34 @@ class Agents:
         """The present run; a new one goes to where the conversation stands in its turn."""
         run, turn = self._runs.get(conversation.id), conversation.turn
         if run is None or run.turn != turn.number:
-            acts = islice(self._acts(turn.text, turn.number), turn.acts, None)
+            acts = islice(self._acts(turn.text, turn.number, self._talk(conversation)), turn.acts, None)
             run = self._runs[conversation.id] = _Run(turn.number, acts)
             if turn.pending is not None:
                 run.next_act()  # it is the one that was announced
         return run
 
-    def _acts(self, text: str, number: int) -> Iterator[tuple[float, Act]]:
+    def _acts(self, text: str, number: int, talk: Talk) -> Iterator[tuple[float, Act]]:
         """What the script says; nothing of it runs before the first act is asked for."""
-        yield from self._script.turn(text, number)
+        yield from self._core.script.turn(text, number, talk)
+
+    def _talk(self, conversation: Conversation) -> Talk:
+        def was_rejected(act: int) -> bool:
+            now = self._core.conversations.get(conversation.id)
+            return now is not None and act in now.turn.rejected
+
+        return Talk(
+            conversation_id=conversation.id,
+            repository=conversation.selected_repository,
+            branch=conversation.selected_branch,
+            earlier=partial(self._earlier, conversation.id, conversation.turn.number),
+            was_rejected=was_rejected,
+        )
+
+    def _earlier(self, conversation_id: str, number: int) -> Sequence[str]:
+        """The messages of the turns before this one, which each record of a turn names."""
+        turns = (record["turn"] for record in self._core.records(conversation_id) if "turn" in record)
+        texts = {turn["number"]: turn["text"] for turn in turns}
+        return [texts[earlier] for earlier in range(1, number)]
 
     def _schedule(self, conversation: Conversation, run: _Run) -> Step:
         delay, act = run.next_act() if conversation.turn.pending is None else (run.seconds, None)

@@ -23,6 +23,7 @@ from openhands_reference_server.domain.errors import ConversationNotFound, Sandb
 from openhands_reference_server.domain.event_log import EventLog
 from openhands_reference_server.domain.identifiers import canonical
 from openhands_reference_server.domain.sandbox import Sandbox
+from openhands_reference_server.domain.script import AgentScript, Script
 from openhands_reference_server.domain.start_task import StartTask
 from openhands_reference_server.domain.times import parse
 from openhands_reference_server.domain.v0 import V0Conversation
@@ -50,14 +51,22 @@ class Core:
     Attributes:
         lock: held during every change; see the module.
         changed: notified after every change.
+        script: what starts and agents do. It may be replaced: what has begun goes on as it began.
         attend: called after every change of a conversation; set by `agents.Agents`.
     """
 
-    def __init__(self, store: Store, clock: Clock, broadcast: Broadcast | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        broadcast: Broadcast | None = None,
+        script: Script | None = None,
+    ) -> None:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.clock = clock
         self.broadcast = broadcast or InProcessBroadcast()
+        self.script = script or AgentScript()
         self.scheduler = Scheduler(clock)
         self.conversations: Registry[Conversation] = Registry(
             store, Kind.CONVERSATION, conversations.fold, conversations.from_json

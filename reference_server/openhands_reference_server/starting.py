@@ -17,7 +17,6 @@ from openhands_reference_server.domain.script import (
     PREPARING_REPOSITORY,
     READY,
     Clone,
-    Script,
     Stage,
     StartFailure,
 )
@@ -50,9 +49,9 @@ class _Walk:
 class Starts:
     """All starts in progress of one world."""
 
-    def __init__(self, core: Core, script: Script, workspaces: Workspaces) -> None:
+    def __init__(self, core: Core, workspaces: Workspaces) -> None:
         self._core = core
-        self._script = script
+        self._begun = 0
         self._workspaces = workspaces
         self._v0_starts: dict[str, object] = {}
 
@@ -63,13 +62,16 @@ class Starts:
     def begin_v0(self, conversation: V0Conversation) -> None:
         """Bring up the agent loop of a V0 conversation that is STARTING."""
         attempt = self._v0_starts[conversation.id] = object()
-        request = {"conversation_id": conversation.id}
         reached = partial(self._v0_reached, conversation.id, attempt)
-        self._next(_Walk(self._stages(request), reached, conversation))
+        self._next(_Walk(self._stages(_as_request(conversation)), reached, conversation))
 
     def _stages(self, request: Mapping[str, Any]) -> Iterator[tuple[float, Stage]]:
-        """What the script says; nothing of it runs before the first stage is asked for."""
-        yield from self._script.start(request)
+        """What the script says, with nothing of it run before the first stage is asked for."""
+        self._begun += 1
+        return self._said(request, self._begun)
+
+    def _said(self, request: Mapping[str, Any], number: int) -> Iterator[tuple[float, Stage]]:
+        yield from self._core.script.start(request, number)
 
     def _next(self, walk: _Walk) -> None:
         delay, stage = self._next_stage(walk.stages)
@@ -202,6 +204,19 @@ class Starts:
             return self._core.v1(parent).sandbox_id
         named: str | None = request["sandbox_id"]
         return named
+
+
+def _as_request(conversation: V0Conversation) -> dict[str, Any]:
+    """A V0 conversation as a start request of V1 says it."""
+    text = conversation.initial_message
+    return {
+        "conversation_id": conversation.id,
+        "initial_message": None if text is None else {"content": [{"type": "text", "text": text}]},
+        "selected_repository": conversation.selected_repository,
+        "selected_branch": conversation.selected_branch,
+        "git_provider": conversation.git_provider,
+        "title": conversation.title,
+    }
 
 
 def _details(request: Mapping[str, Any], parent: V1Conversation | None, home: Sandbox) -> dict[str, Any]:

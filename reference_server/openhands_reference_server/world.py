@@ -31,7 +31,7 @@ from openhands_reference_server.domain.errors import (
 from openhands_reference_server.domain.identifiers import canonical
 from openhands_reference_server.domain.paging import Key
 from openhands_reference_server.domain.sandbox import Sandbox
-from openhands_reference_server.domain.script import AgentScript, Script
+from openhands_reference_server.domain.script import Script
 from openhands_reference_server.domain.start_task import StartTask
 from openhands_reference_server.domain.times import parse, zoned
 from openhands_reference_server.domain.v0 import V0Conversation
@@ -139,12 +139,12 @@ class World:
     ) -> None:
         self.dialect = dialect
         self.clock = clock or SystemClock()
-        self.core = Core(store, self.clock, broadcast)
+        self.core = Core(store, self.clock, broadcast, script)
         self.keys = SessionKeys(store.secret())
-        script, v0_options = script or AgentScript(), v0_options or V0Options()
+        v0_options = v0_options or V0Options()
         self.workspaces = Workspaces(self.core, store, v0_options.uploads)
         self.sandbox_files = SandboxFiles(self.core, store, v0_options.uploads)
-        Agents(self.core, script, self.workspaces, self.sandbox_files)
+        Agents(self.core, self.workspaces, self.sandbox_files)
         self.bash = Bash(self.core, self.sandbox_files, enabled=enable_bash)
         self.sandboxes = Sandboxes(self.core, self.keys, self.bash)
         self.agents = AgentSide(self.core, self.sandboxes)
@@ -152,7 +152,7 @@ class World:
         self.notes = NoteBook(self.core)
         self.vault = Vault(store.secret())
         self.settings = Settings(self.core, store)
-        self._starts = Starts(self.core, script, self.workspaces)
+        self._starts = Starts(self.core, self.workspaces)
         self._room = Room(self.core, v0_options.max_concurrent_conversations)
         self.live = Live(self.core, self.start, close_delay=v0_options.close_delay)
         self._started_at = self.clock.seconds()

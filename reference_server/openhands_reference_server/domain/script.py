@@ -3,14 +3,14 @@
 A script says two things: how the start of a conversation goes (`start`), and what the agent does
 about a message (`turn`). Both are iterators of (delay in seconds, step). The steps know no
 generation: `v0.py` and `v1.py` turn an act into the events of theirs. A turn must be repeatable: for
-the same message and number it yields the same acts, because after a restart the server asks again
-and skips what has been done.
+the same message, number and talk it yields the same acts, because after a restart the server asks
+again and skips what has been done.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -35,7 +35,9 @@ START_STAGES = (
 class Run:
     """A shell command and what came of it; with `confirm` the agent asks the user first, whatever the policy.
 
-    `risk` is LOW, MEDIUM, HIGH or UNKNOWN; the confirmation policy `ConfirmRisky` looks at it.
+    `risk` is LOW, MEDIUM, HIGH or UNKNOWN; the confirmation policy `ConfirmRisky` looks at it. With
+    `heeds_rejection` the script has something to say when the user rejects the command: the turn is not
+    over then, and goes on when the user lets the agent go on.
     """
 
     command: str
@@ -45,6 +47,7 @@ class Run:
     seconds: float = 0.0
     confirm: bool = False
     risk: str = "LOW"
+    heeds_rejection: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,13 @@ class GetStuck:
 
 
 @dataclass(frozen=True, slots=True)
+class GetRateLimited:
+    """The model provider refuses more requests; ends the turn (V0: `rate_limited`, V1: `error`)."""
+
+    detail: str = "Rate limit exceeded. Try again later."
+
+
+@dataclass(frozen=True, slots=True)
 class StartFailure:
     """The start ends here, with this explanation."""
 
@@ -121,19 +131,50 @@ class Clone:
     source: str
 
 
-Act: TypeAlias = Run | Write | Think | Say | Finish | Fail | GetStuck
+Act: TypeAlias = Run | Write | Think | Say | Finish | Fail | GetStuck | GetRateLimited
 Stage: TypeAlias = str | Clone | StartFailure
 Turn: TypeAlias = Callable[[str, int], Iterable[Act]]
+
+
+def _nothing_earlier() -> Sequence[str]:
+    return ()
+
+
+def _never_rejected(act: int) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A conversation as its script sees it.
+
+    Attributes:
+        conversation_id: 32 hex digits.
+        repository: the selected repository, if any.
+        branch: the selected branch, if any.
+        earlier: gives the messages of the turns before this one.
+        was_rejected: has the user rejected the act with this index (from 0) of this turn?
+    """
+
+    conversation_id: str = ""
+    repository: str | None = None
+    branch: str | None = None
+    earlier: Callable[[], Sequence[str]] = _nothing_earlier
+    was_rejected: Callable[[int], bool] = _never_rejected
 
 
 class Script(Protocol):
     """How conversations start and what the agent answers."""
 
-    def start(self, request: Mapping[str, Any]) -> Iterator[tuple[float, Stage]]:
-        """The stages after WORKING, each with the seconds it takes to get there."""
+    def start(self, request: Mapping[str, Any], number: int) -> Iterator[tuple[float, Stage]]:
+        """The stages after WORKING, each with the seconds it takes to get there.
+
+        `request` is a start request of V1, or as much of one as is known of a V0 conversation; `number`
+        counts the starts of both generations from 1.
+        """
         ...
 
-    def turn(self, message: str, number: int) -> Iterator[tuple[float, Act]]:
+    def turn(self, message: str, number: int, talk: Talk) -> Iterator[tuple[float, Act]]:
         """What the agent does about a message; `number` counts the turns of the conversation from 1."""
         ...
 
@@ -167,7 +208,7 @@ class AgentScript:
     failure: str = "The sandbox could not be prepared"
     repository: str | None = None
 
-    def start(self, request: Mapping[str, Any]) -> Iterator[tuple[float, Stage]]:
+    def start(self, request: Mapping[str, Any], number: int) -> Iterator[tuple[float, Stage]]:
         """All documented stages, up to the one that fails."""
         for stage in START_STAGES[1:]:
             delay = self.stage_delays.get(stage, self.stage_delay)
@@ -179,7 +220,7 @@ class AgentScript:
             else:
                 yield delay, stage
 
-    def turn(self, message: str, number: int) -> Iterator[tuple[float, Act]]:
+    def turn(self, message: str, number: int, talk: Talk) -> Iterator[tuple[float, Act]]:
         """The acts of this turn, evenly spaced."""
         for act in self.acts(message, number):
             yield self.step_delay, act

@@ -22,6 +22,7 @@ class Turn:
         acts: acts completed in this turn.
         pending: the observation of an action that was announced but not yet carried out.
         queue: messages nobody has answered yet.
+        rejected: which acts of this turn, counted from 0, the user has rejected.
     """
 
     number: int = 0
@@ -30,6 +31,7 @@ class Turn:
     acts: int = 0
     pending: Mapping[str, Any] | None = None
     queue: tuple[str, ...] = ()
+    rejected: tuple[int, ...] = ()
 
     def queued(self, text: str) -> Turn:
         """One more message waits."""
@@ -48,6 +50,10 @@ class Turn:
         """An act is completed."""
         return replace(self, acts=self.acts + 1, pending=None)
 
+    def refused(self) -> Turn:
+        """The announced act was rejected: it is over, and will not be done."""
+        return replace(self.acted(), rejected=(*self.rejected, self.acts))
+
     def ended(self) -> Turn:
         """The turn is over; waiting messages stay."""
         return replace(self, active=False, pending=None)
@@ -63,9 +69,9 @@ class Turn:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in records and snapshots."""
-        return {**asdict(self), "queue": list(self.queue)}
+        return {**asdict(self), "queue": list(self.queue), "rejected": list(self.rejected)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Turn:
         """Undo `to_json`."""
-        return cls(**{**data, "queue": tuple(data["queue"])})
+        return cls(**{**data, "queue": tuple(data["queue"]), "rejected": tuple(data.get("rejected", ()))})

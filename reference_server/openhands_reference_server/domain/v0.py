@@ -23,6 +23,7 @@ from openhands_reference_server.domain.script import (
     Act,
     Fail,
     Finish,
+    GetRateLimited,
     GetStuck,
     Run,
     Say,
@@ -305,8 +306,13 @@ def _obey(changes: Writing, wanted: str) -> None:
 def _reject(changes: Writing) -> None:
     pending = changes.state.turn.pending
     if pending is not None:
-        _emit(changes, wire.user_rejected(pending["cause"]), turn=changes.state.turn.ended())
-    _rest_or_go_on(changes, _AWAITING_INPUT)
+        turn = changes.state.turn
+        goes_on = pending["heeds_rejection"]
+        _emit(changes, wire.user_rejected(pending["cause"]), turn=turn.refused() if goes_on else turn.ended())
+    if changes.state.turn.active and changes.state.turn.queue:
+        _set_agent_state(changes, _AGENT_RUNNING)
+    else:
+        _rest_or_go_on(changes, _AWAITING_INPUT)
 
 
 # -- what the agent does ----------------------------------------------------------------------------
@@ -321,6 +327,7 @@ def perform(changes: Writing, act: Act) -> None:
             action = _emit(changes, wire.run(act, calls, created))
             done = wire.ran(wire.AGENT, act.command, act.output, act.exit_code, action["id"])
             pending = {"observation": done, "cause": action["id"], "confirm": act.confirm}
+            pending["heeds_rejection"] = act.heeds_rejection
             changes.record("turn", turn=state.turn.announced(pending).to_json())
             if act.confirm:
                 _set_agent_state(changes, _AWAITING_CONFIRMATION)
@@ -339,6 +346,8 @@ def perform(changes: Writing, act: Act) -> None:
             _rest_or_go_on(changes, "finished")
         case Fail(code, detail):
             _set_agent_state(changes, "error", f"{code}: {detail}", turn=state.turn.ended())
+        case GetRateLimited(detail):
+            _set_agent_state(changes, "rate_limited", detail, turn=state.turn.ended())
         case GetStuck():
             _set_agent_state(
                 changes, "error", "AgentStuckInLoopError: Agent got stuck in a loop", turn=state.turn.ended()

@@ -26,6 +26,7 @@ from openhands_reference_server.domain.script import (
     Act,
     Fail,
     Finish,
+    GetRateLimited,
     GetStuck,
     Run,
     Say,
@@ -331,7 +332,7 @@ def confirm(changes: Writing, *, accept: bool, reason: str = DEFAULT_REJECTION) 
         start_run(changes)
         return
     _set_status(changes, IDLE)
-    _emit(changes, wire.rejection(pending, reason), turn=changes.state.turn.acted())
+    _emit(changes, wire.rejection(pending, reason), turn=changes.state.turn.refused())
 
 
 # -- what agent servers elsewhere report ------------------------------------------------------------
@@ -393,6 +394,8 @@ def perform(changes: Writing, act: Act) -> None:
         case Fail(code, detail):
             _set_status(changes, FAILED, turn=changes.state.turn.ended())
             _emit(changes, wire.conversation_error(code, detail))
+        case GetRateLimited(detail):
+            perform(changes, Fail("LLMRateLimitError", detail))
         case GetStuck():
             _set_status(changes, STUCK, turn=changes.state.turn.ended())
 
