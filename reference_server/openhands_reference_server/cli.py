@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import json
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ import click
 
 from openhands_contract import documents
 from openhands_reference_server import dialects
+from openhands_reference_server.domain.script import Script
 from openhands_reference_server.front import Front, open_store
 from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress, bracketed
@@ -146,6 +148,12 @@ def main() -> None:
     type=click.Choice(documents.DIALECTS),
     help="Answer as the documents say, or as servers of a line really do.",
 )
+@click.option(
+    "--scenario",
+    type=click.Path(path_type=Path),
+    metavar="FILE.yaml",
+    help="What starts and agents do; by default the agent echoes and finishes.",
+)
 @click.option("--workers", default=1, type=int, help="1; the state lives in one process.")
 @click.option(
     "--backend",
@@ -171,6 +179,7 @@ def serve(
     upload_limit: int,
     enable_bash: bool,
     dialect: documents.Dialect,
+    scenario: Path | None,
     workers: int,
     backend: str,
     i_know_this_is_open: bool,
@@ -190,6 +199,7 @@ def serve(
             f"{host} can be reached from outside and --auth open asks for no key. Use --auth session-key, "
             "listen on 127.0.0.1, or insist with --i-know-this-is-open."
         )
+    script = None if scenario is None else _read(scenario)
     listeners = [_listen(host, port, "--port"), _listen(host, agent_port, "--agent-port")]
     settings = _Settings(
         host=host,
@@ -200,6 +210,7 @@ def serve(
         session_api_key=key,
         options=ServerOptions(
             access=partial(access_with, key),
+            script=script,
             v0=V0Options(
                 close_delay=close_delay,
                 max_concurrent_conversations=max_concurrent_conversations,
@@ -214,6 +225,32 @@ def serve(
         _serve_on_gunicorn(settings, listeners)
     else:
         _serve_on_werkzeug(settings, listeners)
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+def check_scenario(files: tuple[Path, ...]) -> None:
+    """Say what is wrong with scenarios; exit code 2 if anything is."""
+    for file in files:
+        _read(file)
+        click.echo(f"{file}: can be played")
+
+
+@main.command()
+def scenario_schema() -> None:
+    """Print the JSON Schema of scenarios, for editors and other programs."""
+    from openhands_reference_server.scenarios.format import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+def _read(scenario: Path) -> Script:
+    from openhands_reference_server import scenarios
+
+    try:
+        return scenarios.load(scenario)
+    except scenarios.ScenarioError as error:
+        raise StartFailed(str(error)) from error
 
 
 def _key(auth: str | None, session_api_key: str | None) -> str | None:

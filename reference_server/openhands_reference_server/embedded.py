@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from openhands_contract import documents
 from openhands_reference_server import dialects
@@ -24,6 +24,9 @@ from openhands_reference_server.tenant import ServerOptions
 from openhands_reference_server.workspace.files import UploadLimits
 from openhands_reference_server.world import World
 
+if TYPE_CHECKING:  # reading scenarios takes pydantic, which those without one do not wait for
+    from openhands_reference_server.scenarios import ScenarioSource
+
 _HOST = "127.0.0.1"
 
 
@@ -32,6 +35,7 @@ class ReferenceServer:
 
     Args:
         script: how conversations start and what the agent does; the default echoes and finishes.
+        scenario: the same as a scenario: the path of a YAML file, YAML text, or what such a file holds.
         data_dir: keep everything in this directory; in memory by default.
         session_api_key: the key the app server wants; none by default.
         clock: the time of everything that happens later; a `ManualClock` stands still until turned.
@@ -43,12 +47,16 @@ class ReferenceServer:
         enable_bash: the agent server runs commands, on this machine and as the user of this process.
         dialect: `docs` answers as the documents say; `openhands-1.0` and `openhands-1.11` as servers of these
             lines really do.
+
+    Raises:
+        ScenarioError: the scenario is none; says what is wrong and where.
     """
 
     def __init__(
         self,
         *,
         script: Script | None = None,
+        scenario: ScenarioSource | None = None,
         data_dir: str | Path | None = None,
         session_api_key: str | None = None,
         clock: Clock | None = None,
@@ -59,9 +67,11 @@ class ReferenceServer:
         enable_bash: bool = False,
         dialect: documents.Dialect = "docs",
     ) -> None:
+        if script is not None and scenario is not None:
+            raise ValueError("script and scenario exclude each other: both say what the agent does")
         self._options = ServerOptions(
             access=partial(access_with, session_api_key),
-            script=script,
+            script=script if scenario is None else _read(scenario),
             v0=V0Options(
                 close_delay=close_delay,
                 max_concurrent_conversations=max_concurrent_conversations,
@@ -92,6 +102,14 @@ class ReferenceServer:
         if self._front is None:
             raise RuntimeError("The reference server is not running; use it as a context manager")
         return self._front.root.world
+
+    def play(self, scenario: ScenarioSource | None) -> None:
+        """Play this from now on (None: echo and finish); what has begun goes on as it began.
+
+        Raises:
+            ScenarioError: the scenario is none; says what is wrong and where.
+        """
+        self.world.play(None if scenario is None else _read(scenario))
 
     def start(self) -> Self:
         """Bind both ports and begin to serve; `with` does this."""
@@ -132,3 +150,9 @@ class ReferenceServer:
         if not self._servers:
             raise RuntimeError("The reference server is not running; use it as a context manager")
         return self._servers
+
+
+def _read(scenario: ScenarioSource) -> Script:
+    from openhands_reference_server import scenarios
+
+    return scenarios.load(scenario)

@@ -55,6 +55,10 @@ class Starts:
         self._workspaces = workspaces
         self._v0_starts: dict[str, object] = {}
 
+    def forget(self) -> None:
+        """Count from the beginning: another script is played."""
+        self._begun = 0
+
     def begin_task(self, task: StartTask) -> None:
         """Walk a new start task through its stages."""
         self._next(_Walk(self._stages(task.request), partial(self._task_reached, task.id)))

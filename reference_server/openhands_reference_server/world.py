@@ -31,7 +31,7 @@ from openhands_reference_server.domain.errors import (
 from openhands_reference_server.domain.identifiers import canonical
 from openhands_reference_server.domain.paging import Key
 from openhands_reference_server.domain.sandbox import Sandbox
-from openhands_reference_server.domain.script import Script
+from openhands_reference_server.domain.script import AgentScript, Script
 from openhands_reference_server.domain.start_task import StartTask
 from openhands_reference_server.domain.times import parse, zoned
 from openhands_reference_server.domain.v0 import V0Conversation
@@ -166,6 +166,12 @@ class World:
         self.sandbox_files.close()
         self.bash.close()
         self.core.close()
+
+    def play(self, script: Script | None) -> None:
+        """Let starts and agents follow another script (None: the default one) from now on."""
+        with self.core.lock:
+            self.core.script = script or AgentScript()
+            self._starts.forget()
 
     @property
     def uptime(self) -> float:

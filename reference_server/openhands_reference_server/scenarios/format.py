@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 DEFAULT_DELAY = 0.01
@@ -38,8 +38,21 @@ def _compiles(pattern: str) -> str:
     return pattern
 
 
+def _whole(value: Any) -> Any:
+    """JSON Schema takes 2.0 for an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _only_true(value: bool) -> bool:
+    if not value:
+        raise PydanticCustomError("only_true", "only true makes sense here; leave it out instead")
+    return value
+
+
 Seconds: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count: TypeAlias = Annotated[int, Field(ge=1)]
+Whole: TypeAlias = Annotated[int, BeforeValidator(_whole)]
+Count: TypeAlias = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+Yes: TypeAlias = Annotated[bool, AfterValidator(_only_true), Field(json_schema_extra={"const": True})]
 Words: TypeAlias = Annotated[str, Field(min_length=1)]
 Regex: TypeAlias = Annotated[Words, AfterValidator(_compiles), Field(json_schema_extra={"format": "regex"})]
 
@@ -74,7 +87,7 @@ class Command(Part):
 
     command: Words
     output: str = ""
-    exit_code: int = 0
+    exit_code: Whole = 0
     thought: str = ""
     seconds: Seconds = Field(default=0.0, description="How long the command takes.")
     risk: Literal["LOW", "MEDIUM", "HIGH", "UNKNOWN"] = "LOW"
@@ -164,7 +177,7 @@ class Error(Step):
 class Stuck(Step):
     """The agent repeats itself until it is stopped; ends the turn."""
 
-    stuck: Literal[True]
+    stuck: Yes
 
 
 class RateLimited(Step):
@@ -176,7 +189,7 @@ class RateLimited(Step):
 class Hang(Step):
     """The agent works on, and nothing happens any more."""
 
-    hang: Literal[True]
+    hang: Yes
 
 
 class Repeat(Step):
