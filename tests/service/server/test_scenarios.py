@@ -33,7 +33,7 @@ BAD = "title: x\nturns:\n  - steps: [{sya: hello}]\n"
 def finishes(api: Api, conversation_id: str) -> list[str]:
     """What the agent of a V1 conversation said at the end of its turns."""
     events = api.v1(conversation_id).events(kind="ActionEvent")
-    return [event["action"]["message"] for event in events]
+    return [event["action"]["message"] for event in events if event["tool_name"] == "finish"]
 
 
 def talk(api: Api, conversation_id: str, *messages: str) -> None:

@@ -104,7 +104,7 @@ def test_a_task_may_fail_at_any_stage(stage: str) -> None:
 
 def test_a_script_that_breaks_is_a_failed_task() -> None:
     class Broken(AgentScript):
-        def start(self, request: Any) -> Any:
+        def start(self, request: Any, number: int) -> Any:
             raise RuntimeError("bad script")
 
     with serving(script=Broken()) as api:
