@@ -22,15 +22,17 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 from schemathesis.engine.recorder import CheckFailureInfo, ScenarioRecorder
 
-from openhands_contract.documents import DocumentName, load
+from openhands_contract.contract_document import METHODS
+from openhands_contract.documents import Dialect, DocumentName, load
 from openhands_contract.opaque import only_values_from_the_server
 from openhands_contract.recordings import teach_recordings
-from openhands_contract.report import Failure, Operation, OperationResult, Report, Verdict
+from openhands_contract.watching import Watcher, watched
 
-_PHASES = ("examples", "coverage", "fuzzing", "stateful")
+_SINGLE_PHASES = ("examples", "coverage", "fuzzing")
+_SEQUENCES = ("stateful",)
+_PHASES = (*_SINGLE_PHASES, *_SEQUENCES)
 # How often what ended early is begun again at most.
 _MOST_PASSES = 100
-_METHODS = ("get", "put", "post", "delete", "patch")
 _LONGEST_ANSWER = 300
 # How often a known id is used where any would do; the rest goes to ids that do not exist.
 _KNOWN_ID_SHARE = 0.8
@@ -59,21 +61,100 @@ class Target:
         document: the promise.
         url: the server that made it.
         headers: sent with each request, such as keys.
+        dialect: in whose words the promise was made.
         tags: the operations to judge; all when empty.
+        without: operations that are left alone.
         known: path parameters and values the server has, so that requests reach something.
+        timeout: seconds an answer may take.
     """
 
     document: DocumentName
     url: str
+    dialect: Dialect = "docs"
     headers: Mapping[str, str] = field(default_factory=dict)
     tags: Collection[str] = ()
+    without: Collection[str] = ()
     known: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    timeout: float = 15.0
 
 
-def drive(target: Target, settings: Settings) -> Report:
-    """Run all phases and return what they found."""
-    run = _Run(target, settings)
-    run.execute(_PHASES, settings.examples, settings.seed)
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation of a document."""
+
+    id: str
+    method: str
+    path: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(slots=True)
+class Failure:
+    """One way in which an operation does not keep its promise.
+
+    Attributes:
+        kind: Schemathesis's name of the failure.
+        title: the check that failed, in words.
+        message: what was expected and what came.
+        answer: status and beginning of the body, if there was an answer.
+        commands: curl lines that reproduce it, in order.
+        phases: where it was seen: examples, coverage, fuzzing, stateful.
+        times: how often it was seen.
+    """
+
+    kind: str
+    title: str
+    message: str
+    answer: str
+    commands: list[str]
+    phases: set[str] = field(default_factory=set)
+    times: int = 0
+
+
+@dataclass(slots=True)
+class OperationResult:
+    """What was done with one operation, and what came of it."""
+
+    operation: Operation
+    requests: int = 0
+    failures: dict[str, Failure] = field(default_factory=dict)
+
+    def add(self, failure: Failure, phase: str) -> None:
+        """Note a failure; the first of its kind is kept as the example."""
+        known = self.failures.setdefault(failure.title, failure)
+        known.phases.add(phase)
+        known.times += 1
+
+
+@dataclass(slots=True)
+class Driven:
+    """What all phases found.
+
+    Attributes:
+        errors: why parts of the document could not be judged; nothing is known about those.
+    """
+
+    results: list[OperationResult]
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def found_something(self) -> bool:
+        return any(result.failures for result in self.results)
+
+
+def drive(target: Target, settings: Settings, watcher: Watcher) -> Driven:
+    """Run all phases and return what they found.
+
+    Raises:
+        KeyboardInterrupt: the user wants it to end.
+    """
+    run = _Run(target, settings, watcher)
+    # Apart, because sequences must use the ids their links give them, not the known ones.
+    run.execute(_SINGLE_PHASES, settings.examples, settings.seed)
+    run.execute(_SEQUENCES, settings.examples, settings.seed)
     for next_seed in range(settings.seed + 1, settings.seed + _MOST_PASSES):
         if not run.make_up(next_seed):
             break
@@ -83,11 +164,16 @@ def drive(target: Target, settings: Settings) -> Report:
 class _Run:
     """One run: the document as it is driven, and what was seen so far."""
 
-    def __init__(self, target: Target, settings: Settings) -> None:
+    def __init__(self, target: Target, settings: Settings, watcher: Watcher) -> None:
         self._target = target
         self._settings = settings
-        self._document = _with_known_examples(load(target.document), target.known)
-        self._described = list(_operations(self._document, target.tags))
+        self._watcher = watcher
+        self._document = _with_known_examples(load(target.document, target.dialect), target.known)
+        self._described = [
+            (operation, described)
+            for operation, described in _operations(self._document, target.tags)
+            if operation.id not in target.without
+        ]
         self._results = {operation.label: OperationResult(operation) for operation, _ in self._described}
         self._errors: list[str] = []
         self._fuzzed: Counter[str] = Counter()
@@ -102,39 +188,41 @@ class _Run:
         )
         ids = operations or [operation.id for operation, _ in self._described]
         teach_recordings()
-        with only_values_from_the_server():
-            for event in from_schema(schema.include(operation_id=list(ids))).execute():
+        with watched(self._target.document, self._watcher), only_values_from_the_server():
+            stream = from_schema(schema.include(operation_id=list(ids))).execute()
+            for event in stream:
                 self._record(event)
+                if self._watcher.should_stop():
+                    stream.stop()
+                    return
 
     def make_up(self, seed: int) -> bool:
         """Run again what ended early. Return whether that is worth repeating."""
-        if self._errors or any(result.failures for result in self._results.values()):
+        found_something = any(result.failures for result in self._results.values())
+        if self._errors or found_something or self._watcher.should_stop():
             return False
         missing_sequences, thinly_fuzzed = self._missing_sequences(), self._thinly_fuzzed()
         before = self._sequences + self._fuzzed.total()
         if missing_sequences:
-            self.execute({"stateful"}, missing_sequences, seed)
+            self.execute(_SEQUENCES, missing_sequences, seed)
         if thinly_fuzzed:
             ids = [operation.id for operation in thinly_fuzzed]
             most = max(self._settings.examples - self._fuzzed[operation.label] for operation in thinly_fuzzed)
             self.execute({"fuzzing"}, most, seed, ids)
         return self._sequences + self._fuzzed.total() > before
 
-    def finished(self) -> Report:
+    def finished(self) -> Driven:
         """Everything that was found, and what was not tried as often as asked for."""
-        settings = self._settings
-        results = list(self._results.values())
-        report = Report(
-            self._target.document, self._target.url, settings.seed, settings.examples, results, self._errors
-        )
-        if report.verdict is Verdict.CONFORMS:
+        wanted = self._settings.examples
+        driven = Driven(list(self._results.values()), self._errors)
+        if not driven.found_something and not driven.errors and not self._watcher.should_stop():
             self._errors += [
-                f"{operation.id}: only {self._fuzzed[operation.label]} of {settings.examples} random requests made"
+                f"{operation.id}: only {self._fuzzed[operation.label]} of {wanted} random requests made"
                 for operation in self._thinly_fuzzed()
             ]
             if self._missing_sequences():
-                self._errors.append(f"only {self._sequences} of {settings.examples} random sequences made")
-        return report
+                self._errors.append(f"only {self._sequences} of {wanted} random sequences made")
+        return driven
 
     def _missing_sequences(self) -> int:
         return max(0, self._settings.examples - self._sequences) if self._has_links() else 0
@@ -157,17 +245,20 @@ class _Run:
 
     def _configuration(self, phases: Collection[str], examples: int, seed: int) -> SchemathesisConfig:
         target = self._target
+        known = {} if set(phases) <= set(_SEQUENCES) else target.known
         enabled: dict[str, dict[str, Any]] = {name: {"enabled": name in phases} for name in _PHASES}
         enabled["stateful"]["enabled"] = "stateful" in phases and self._has_links()
         # Known ids do better than ids picked from answers, whose changing choice ends fuzzing early.
-        enabled["fuzzing"]["extra-data-sources"] = {"responses": not target.known}
+        enabled["fuzzing"]["extra-data-sources"] = {"responses": not known}
         return SchemathesisConfig.from_dict(
             {
                 "seed": seed,
                 "base-url": target.url,
                 "headers": dict(target.headers),
-                "workers": self._settings.workers,
+                # CPython 3.11 breaks when several threads build syntax trees, as Hypothesis does.
+                "workers": 1,
                 "continue-on-failure": True,
+                "request-timeout": target.timeout,
                 "generation": {"max-examples": examples, "database": "none"},
                 "phases": enabled,
                 # Where an operation documents 503 it is an answer; elsewhere another check refuses it.
@@ -176,10 +267,10 @@ class _Run:
                 "suppress-health-check": ["all"],
                 "warnings": False,
                 "cache": {"enabled": False},
-                "dictionaries": {name: {"values": list(values)} for name, values in target.known.items()},
+                "dictionaries": {name: {"values": list(values)} for name, values in known.items()},
                 "parameters": {
                     f"path.{name}": {"dictionary": name, "probability": _KNOWN_ID_SHARE}
-                    for name in target.known
+                    for name in known
                 },
             }
         )
@@ -189,10 +280,12 @@ class _Run:
             case events.ScenarioFinished():
                 self._record_scenario(event.recorder, event.phase.value)
             case events.NonFatalError(label=label) if label in self._results and _is_unanswered(event.value):
-                failure = Failure("No answer", str(event.info), "", [])
+                failure = Failure("NoAnswer", "No answer", str(event.info), "", [])
                 self._results[label].add(failure, event.phase.value if event.phase else "probing")
             case events.NonFatalError():
                 self._errors.append(f"{event.label}: {event.info}")
+            case events.Interrupted():
+                raise KeyboardInterrupt
             case events.FatalError():
                 self._errors.append(f"Schemathesis gave up: {event.exception!r}")
             case _:
@@ -233,7 +326,7 @@ def _operations(
     document: Mapping[str, Any], tags: Collection[str]
 ) -> Iterator[tuple[Operation, dict[str, Any]]]:
     for path, item in document["paths"].items():
-        for method in _METHODS:
+        for method in METHODS:
             described = item.get(method)
             if described and (not tags or set(described["tags"]) & set(tags)):
                 yield Operation(described["operationId"], method.upper(), path), described
@@ -258,4 +351,5 @@ def _failure(found: CheckFailureInfo, recorder: ScenarioRecorder, case_id: str) 
         )
         answer = f"Answered {response.status_code} {body}".rstrip()
     commands = [step.curl for step in found.steps] or [found.code_sample]
-    return Failure(found.failure.title, found.failure.message, answer, commands)
+    kind = type(found.failure).__name__
+    return Failure(kind, found.failure.title, found.failure.message, answer, commands)

@@ -1,4 +1,4 @@
-"""The contract kit finds what is wrong with a broken server, and says so without giving keys away."""
+"""The generating part of the kit, and its command, find what is wrong with a broken server."""
 
 from __future__ import annotations
 
@@ -15,19 +15,14 @@ from click.testing import CliRunner, Result
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
+from openhands_contract.catalogue import Profile, select
 from openhands_contract.cli import main
-from openhands_contract.drive import Settings, Target, drive
-from openhands_contract.report import (
-    Failure,
-    Operation,
-    OperationResult,
-    Redactor,
-    Report,
-    Verdict,
-    as_text,
-    write_junit,
-)
-from openhands_contract.runner import Profile, judge
+from openhands_contract.drive import Driven, Failure, Operation, OperationResult, Settings, Target, drive
+from openhands_contract.exchange import Exchange
+from openhands_contract.judging import judge
+from openhands_contract.outcome import Outcome, Verdict
+from openhands_contract.reports import Report
+from openhands_contract.site import Site
 from openhands_reference_server import ReferenceServer
 from openhands_reference_server.http.agent_server import create_agent_server
 
@@ -73,13 +68,30 @@ def broken_server(fault: Fault) -> AbstractContextManager[str]:
     return serving(application)
 
 
-def judged(fault: Fault) -> Report:
+class Uninterested:
+    """A watcher that lets everything pass."""
+
+    def before(self) -> None:
+        return
+
+    def spare(self, identifier: str) -> str | None:
+        return None
+
+    def after(self, exchange: Exchange) -> None:
+        return
+
+    def should_stop(self) -> bool:
+        return False
+
+
+def judged(fault: Fault) -> Driven:
     with broken_server(fault) as url:
-        return drive(Target("app-server", url, tags=("meta",)), Settings(examples=1, seed=1))
+        target = Target("app-server", url, tags=("meta",))
+        return drive(target, Settings(examples=1, seed=1), Uninterested())
 
 
-def titles(report: Report) -> set[str]:
-    return {failure.title for result in report.results for failure in result.failures.values()}
+def titles(driven: Driven) -> set[str]:
+    return {failure.title for result in driven.results for failure in result.failures.values()}
 
 
 def healthy(request: Request, answer: Response) -> Response:
@@ -115,10 +127,11 @@ def taking_any_method(request: Request, answer: Response) -> Response:
     return Response(json.dumps(HEALTHY.get(request.path)), content_type="application/json")
 
 
-def test_a_healthy_server_conforms() -> None:
-    report = judged(healthy)
-    assert report.verdict is Verdict.CONFORMS, "\n".join(as_text(report))
-    assert {result.operation.id for result in report.results} == {"alive", "health", "serverInfo"}
+def test_nothing_is_found_in_a_healthy_server() -> None:
+    driven = judged(healthy)
+    assert not driven.found_something, titles(driven)
+    assert not driven.errors
+    assert {result.operation.id for result in driven.results} == {"alive", "health", "serverInfo"}
 
 
 @pytest.mark.parametrize(
@@ -132,17 +145,20 @@ def test_a_healthy_server_conforms() -> None:
         (taking_any_method, "Wrong response to undeclared method"),
     ],
 )
-def test_a_broken_server_fails(fault: Fault, title: str) -> None:
-    report = judged(fault)
-    assert report.verdict is Verdict.FAILED
-    assert title in titles(report)
-    text = "\n".join(as_text(report))
-    assert "$ curl " in text
-    assert "Repeat with --seed 1." in text
+def test_what_is_broken_is_found(fault: Fault, title: str) -> None:
+    driven = judged(fault)
+    assert title in titles(driven)
+    commands = [
+        command
+        for result in driven.results
+        for failure in result.failures.values()
+        for command in failure.commands
+    ]
+    assert all(command.startswith("curl ") for command in commands)
 
 
 def judged_agent_server(distort: Callable[[dict[str, Any]], None]) -> Report:
-    """Judge the reference server's agent server, which sees distorted requests."""
+    """Judge the reference server's agent server, which sees distorted requests, by what is generated."""
     with ReferenceServer() as server:
         application = create_agent_server(server.world)
 
@@ -151,9 +167,12 @@ def judged_agent_server(distort: Callable[[dict[str, Any]], None]) -> Report:
             return application(environ, start_response)
 
         with serving(distorted) as agent_url:
-            settings = Settings(examples=3, seed=1)
-            ((report, _),) = judge(server.url, settings, profile=Profile.AGENT, agent_url=agent_url)
-            return report
+            site = Site(server.url, agent_url, Profile.AGENT)
+            return judge(site, select(Profile.AGENT, ["GEN-*"]), Settings(examples=2, seed=1))
+
+
+def failed(report: Report) -> set[str]:
+    return {result.requirement.id for result in report.failures}
 
 
 def test_an_agent_server_that_checks_no_keys_fails() -> None:
@@ -167,7 +186,7 @@ def test_an_agent_server_that_checks_no_keys_fails() -> None:
 
     report = judged_agent_server(bring_the_key)
     assert report.verdict is Verdict.FAILED
-    assert "API accepts requests without authentication" in titles(report)
+    assert "GEN-KEYS-01" in failed(report)
 
 
 def test_an_agent_server_that_checks_no_parameters_fails() -> None:
@@ -176,9 +195,9 @@ def test_an_agent_server_that_checks_no_parameters_fails() -> None:
 
     report = judged_agent_server(drop_the_query)
     assert report.verdict is Verdict.FAILED
-    failing = {result.operation.id for result in report.results if result.failures}
-    assert failing >= {"searchEvents", "countEvents", "searchConversations", "countConversations"}
-    assert "Schema-violating request accepted" in titles(report)
+    (result,) = [one for one in report.failures if one.requirement.id == "GEN-INPUT-01"]
+    operations = {evidence.operation for evidence in result.evidence}
+    assert operations >= {"searchEvents", "countEvents", "searchConversations", "countConversations"}
 
 
 def invoke(arguments: Iterable[str]) -> Result:
@@ -208,20 +227,14 @@ class TestCommand:
     def test_a_conforming_server_is_said_to_conform(self, tmp_path: Path) -> None:
         junit = tmp_path / "junit.xml"
         with ReferenceServer(session_api_key="the-key") as server:
-            arguments = ["--api-key", "the-key", "--profile", "agent", "--examples", "1", "--seed", "7"]
+            arguments = ["--api-key", "the-key", "--only", "V0-LIFECYCLE-0*", "--seed", "7"]
             result = invoke([server.url, *arguments, "--junit", str(junit)])
         assert result.exit_code == Verdict.CONFORMS, result.output
         assert "Seed 7" in result.output
-        assert "agent-server: 38 operations" in result.output
+        assert "Conforms: 9 passed." in result.output
         suite = ElementTree.parse(junit).getroot().find("testsuite")  # noqa: S314  # our own file
         assert suite is not None
-        assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("agent-server", "38", "0")
-
-    def test_a_failing_server_is_said_to_fail(self) -> None:
-        with broken_server(answering_html) as url:
-            result = invoke([url, "--profile", "v0", "--examples", "1"])
-        assert result.exit_code == Verdict.FAILED
-        assert "FAIL alive: Undocumented Content-Type" in result.output
+        assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("v0-lifecycle", "9", "0")
 
     def test_what_could_not_run_is_in_the_junit_file_too(self, tmp_path: Path) -> None:
         junit = tmp_path / "junit.xml"
@@ -230,43 +243,21 @@ class TestCommand:
         assert error is not None
         assert "no answer from http://127.0.0.1:9" in error.attrib["message"]
 
+    def test_a_requirement_that_does_not_exist_is_refused(self) -> None:
+        result = invoke(["http://127.0.0.1:9", "--only", "V9-NOTHING-01"])
+        assert result.exit_code == 2
+        assert "openhands-contract list" in result.output
 
-class TestReport:
-    @staticmethod
-    def failing(message: str) -> Report:
-        result = OperationResult(Operation("alive", "GET", "/alive"), requests=1)
-        result.add(Failure("Broken", message, "Answered 500", ["curl http://host/alive"]), "fuzzing")
-        return Report("app-server", "http://host", 1, 50, [result])
 
-    def test_keys_are_redacted(self) -> None:
-        text = Redactor(["s3cret"])(
-            's3cret {"session_api_key": "abc", "api_key":"def"} {\\"api_key\\": \\"ghi\\"}'
-        )
-        assert text == (
-            '[redacted] {"session_api_key": "[redacted]", "api_key":"[redacted]"} '
-            '{\\"api_key\\": \\"[redacted]\\"}'
-        )
+def test_failures_of_one_kind_are_told_once() -> None:
+    result = OperationResult(Operation("alive", "GET", "/alive"))
+    for message in ("first", "second"):
+        result.add(Failure("Broken", "Broken", message, "", []), "fuzzing")
+    (failure,) = result.failures.values()
+    assert (failure.message, failure.times) == ("first", 2)
 
-    def test_junit_holds_any_text_and_no_key(self, tmp_path: Path) -> None:
-        path = tmp_path / "junit.xml"
-        write_junit([self.failing("a\0b <s3cret>")], path, Redactor(["s3cret"]))
-        failure = ElementTree.parse(path).getroot().find("testsuite/testcase/failure")  # noqa: S314
-        assert failure is not None
-        assert "a\\x00b <[redacted]>" in (failure.text or "")
 
-    def test_failures_of_one_kind_are_told_once(self) -> None:
-        report = self.failing("first")
-        (result,) = report.results
-        result.add(Failure("Broken", "second", "", []), "coverage")
-        text = "\n".join(as_text(report))
-        assert "FAIL alive: Broken (coverage, fuzzing; 2 times)" in text
-        assert "first" in text
-        assert "second" not in text
-
-    def test_nothing_judged_is_not_conformance(self) -> None:
-        assert Report("app-server", "http://host", 1, 50, []).verdict is Verdict.COULD_NOT_RUN
-
-    def test_a_failure_outweighs_an_error(self) -> None:
-        report = self.failing("x")
-        report.errors.append("something else could not be judged")
-        assert report.verdict is Verdict.FAILED
+def test_nothing_judged_is_not_conformance() -> None:
+    report = Report("http://host", "docs", Profile.ALL, 1, 1, "", 0.0)
+    assert report.verdict is Verdict.COULD_NOT_RUN
+    assert report.counts[Outcome.PASSED] == 0

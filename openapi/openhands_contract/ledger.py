@@ -1,0 +1,172 @@
+"""Remembers what a run has made on the server, and takes it away again.
+
+The answers themselves say what was made, so nothing has to be reported: whatever sent the request, a check or
+Schemathesis, the ledger sees the answer. What the run did not make is never changed; `is_foreign` tells.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+
+from openhands_contract.contract_document import Operation
+from openhands_contract.exchange import Exchange
+
+_TASK_PATIENCE = 20.0
+_POLL = 0.1
+
+Send = Callable[[str, str], Exchange]
+Owner = str
+
+
+class Ledger:
+    """What was made and is still there, by the user who made it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._conversations: dict[str, Owner] = {}
+        self._tasks: dict[str, Owner] = {}
+        self._sandboxes: dict[str, Owner] = {}
+        self._secrets: dict[str, Owner] = {}
+        self._listed: set[str] = set()
+
+    def notice(self, operation: Operation | None, exchange: Exchange, owner: Owner) -> None:
+        """Look at an answer for what it made or took away."""
+        if operation is None or not HTTPStatus.OK <= exchange.status < HTTPStatus.MULTIPLE_CHOICES:
+            return
+        try:
+            body = exchange.json()
+        except ValueError:
+            return
+        with self._lock:
+            self._note(operation, body, exchange, owner)
+
+    def _note(self, operation: Operation, body: Any, exchange: Exchange, owner: Owner) -> None:
+        conversation = _bare(operation.path_parameters.get("conversation_id", ""))
+        match operation.document.name, operation.id, body:
+            case "app-server", "createConversation", {"conversation_id": str(identifier)}:
+                self._conversations[_bare(identifier)] = owner
+            case "agent-server", "startConversation", {"id": str(identifier)}:
+                self._conversations.setdefault(_bare(identifier), owner)
+            case _, "startAppConversation", dict(task):
+                self._note_task(task, owner)
+            case _, "streamStartAppConversation" | "batchGetStartTasks", list(tasks):
+                starting = operation.id == "streamStartAppConversation"
+                for task in tasks:
+                    if isinstance(task, dict) and (starting or task.get("id") in self._tasks):
+                        self._note_task(task, owner)
+            case _, "startSandbox", {"id": str(identifier)}:
+                self._sandboxes[identifier] = owner
+            case _, "deleteSandbox", _:
+                self._sandboxes.pop(operation.path_parameters.get("sandbox_id", ""), None)
+            case _, "deleteConversation" | "deleteAppConversation", _:
+                self._conversations.pop(conversation, None)
+            case _, "createSecret" | "updateSecret" | "deleteSecret", _:
+                self._secrets.pop(operation.path_parameters.get("secret_name", ""), None)
+                if operation.id != "deleteSecret":
+                    self._secrets[json.loads(exchange.request_body)["name"]] = owner
+            case _:
+                self._listed.update(_ids(body))
+
+    def _note_task(self, task: Mapping[str, Any], owner: Owner) -> None:
+        identifier, conversation = task.get("id"), task.get("app_conversation_id")
+        requested = (task.get("request") or {}).get("sandbox_id")
+        sandbox = task.get("sandbox_id")
+        if isinstance(sandbox, str) and sandbox != requested:
+            self._sandboxes.setdefault(sandbox, owner)
+        if task.get("status") in ("READY", "ERROR"):
+            self._tasks.pop(str(identifier), None)
+        elif isinstance(identifier, str):
+            self._tasks[identifier] = owner
+        if isinstance(conversation, str):
+            self._conversations[_bare(conversation)] = owner
+
+    def is_foreign(self, identifier: str) -> bool:
+        """Whether a conversation or sandbox was there before, or belongs to somebody else."""
+        with self._lock:
+            own = _bare(identifier) in self._conversations or identifier in {*self._sandboxes, *self._secrets}
+            return not own and (identifier in self._listed or _bare(identifier) in self._listed)
+
+    def left(self) -> int:
+        """How many things there still are."""
+        with self._lock:
+            return sum(map(len, (self._conversations, self._tasks, self._sandboxes, self._secrets)))
+
+    def tidy(self, senders: Mapping[Owner, Send], delete_conversation: str, deadline: float) -> int:
+        """Delete everything; return how much could not be deleted.
+
+        Args:
+            senders: how to send a request as each user.
+            delete_conversation: the path that deletes a conversation, with `{id}` in it.
+            deadline: the monotonic time at which to give up.
+        """
+        self._await_tasks(senders, min(deadline, time.monotonic() + _TASK_PATIENCE))
+        failed = 0
+        for method, path, owner, forget in list(self._chores(delete_conversation)):
+            if time.monotonic() > deadline:
+                return self.left()
+            answer = senders[owner](method, path)
+            if answer.answered and answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                forget()
+            else:
+                failed += 1
+        return failed
+
+    def _chores(self, delete_conversation: str) -> Iterator[tuple[str, str, Owner, Callable[[], None]]]:
+        with self._lock:
+            conversations, sandboxes = dict(self._conversations), dict(self._sandboxes)
+            secrets = dict(self._secrets)
+        for name, owner in conversations.items():
+            yield (
+                "DELETE",
+                delete_conversation.format(id=name),
+                owner,
+                self._forget(self._conversations, name),
+            )
+        for name, owner in sandboxes.items():
+            path = f"/api/v1/sandboxes/{name}?sandbox_id={name}"
+            yield "DELETE", path, owner, self._forget(self._sandboxes, name)
+        for name, owner in secrets.items():
+            yield "DELETE", f"/api/secrets/{name}", owner, self._forget(self._secrets, name)
+
+    def _forget(self, things: dict[str, Owner], name: str) -> Callable[[], None]:
+        def forget() -> None:
+            with self._lock:
+                things.pop(name, None)
+
+        return forget
+
+    def _await_tasks(self, senders: Mapping[Owner, Send], deadline: float) -> None:
+        """Conversations that are just being started appear when their tasks end; the answers tell of them."""
+        while time.monotonic() < deadline:
+            with self._lock:
+                open_tasks = dict(self._tasks)
+            if not open_tasks:
+                return
+            for name, owner in open_tasks.items():
+                answer = senders[owner]("GET", f"/api/v1/app-conversations/start-tasks?ids={name}")
+                with suppress(ValueError):
+                    if not answer.answered or answer.json() == [None]:
+                        self._forget(self._tasks, name)()
+            time.sleep(_POLL)
+
+
+def _bare(identifier: str) -> str:
+    """Ids with and without dashes are the same."""
+    return identifier.replace("-", "").lower()
+
+
+def _ids(body: Any) -> Iterator[str]:
+    items = body if isinstance(body, list) else []
+    if isinstance(body, dict):
+        items = body.get("results") or body.get("items") or body.get("custom_secrets") or []
+    for item in items if isinstance(items, list) else []:
+        if isinstance(item, dict):
+            for name in ("conversation_id", "id", "sandbox_id", "name"):
+                if isinstance(item.get(name), str):
+                    yield item[name]
