@@ -269,8 +269,7 @@ class _Run:
                 "cache": {"enabled": False},
                 "dictionaries": {name: {"values": list(values)} for name, values in known.items()},
                 "parameters": {
-                    f"path.{name}": {"dictionary": name, "probability": _KNOWN_ID_SHARE}
-                    for name in known
+                    f"path.{name}": {"dictionary": name, "probability": _KNOWN_ID_SHARE} for name in known
                 },
             }
         )
