@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors, models
 from ._core.auth import Auth, BearerAuth, OAuth2Auth
-from ._core.retry import RetryPolicy
+from ._core.operation import Repeat
+from ._core.retry import Retry, RetryPolicy
 from ._sync.client import OpenHands
 from .errors import (
     APIConnectionError,
@@ -23,6 +24,7 @@ from .errors import (
     InvalidArgumentError,
     NotFoundError,
     OpenHandsError,
+    OutcomeUnknownError,
     PermissionDeniedError,
     RateLimitError,
     ResponseFormatError,
@@ -67,9 +69,12 @@ __all__ = [
     "OAuth2Auth",
     "OpenHands",
     "OpenHandsError",
+    "OutcomeUnknownError",
     "PermissionDeniedError",
     "RateLimitError",
+    "Repeat",
     "ResponseFormatError",
+    "Retry",
     "RetryPolicy",
     "ServerError",
     "StartTask",

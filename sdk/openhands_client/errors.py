@@ -17,6 +17,7 @@ OpenHandsError
 ├── StartTaskError              the conversation could not be started
 ├── StartTaskTimeout            it was not started in time
 ├── ClientClosedError           the client was closed; also a RuntimeError
+├── OutcomeUnknownError         the server may have acted or not, and nothing was repeated
 ├── StreamError                 the event stream ended for good
 ├── UnsupportedOperationError   this server, or this generation, has no such thing
 └── UnsafeURLError              a URL that credentials must not be sent to
@@ -30,7 +31,7 @@ import json
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ._core.commands import Response
     from .models import AppConversationStartTask
@@ -46,6 +47,7 @@ __all__ = [
     "InvalidArgumentError",
     "NotFoundError",
     "OpenHandsError",
+    "OutcomeUnknownError",
     "PermissionDeniedError",
     "RateLimitError",
     "ResponseFormatError",
@@ -205,19 +207,60 @@ class ResponseFormatError(OpenHandsError):
 
 
 class StartTaskError(OpenHandsError):
-    """The conversation could not be started. ``task`` is the start task; its ``detail`` says why."""
+    """The conversation could not be started, or not be set up as it was asked for.
 
-    def __init__(self, message: str, *, task: AppConversationStartTask | None = None) -> None:
+    ``task``             the start task, where there is one; its ``detail`` says why
+    ``conversation_id``  of the conversation, where there is one or may be one: ``conversations.get()`` tells
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        task: AppConversationStartTask | None = None,
+        conversation_id: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.task = task
+        self.conversation_id = conversation_id
 
 
 class StartTaskTimeout(OpenHandsError):
-    """The conversation was not ready in time. It may still come up: ``task`` is the last that was seen."""
+    """The conversation was not ready in time. It may still come up.
 
-    def __init__(self, message: str, *, task: AppConversationStartTask | None = None) -> None:
+    ``task``             what was last seen of it
+    ``conversation_id``  what it is or will be called, where that is known: ``conversations.get()`` tells
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        task: AppConversationStartTask | None = None,
+        conversation_id: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.task = task
+        self.conversation_id = conversation_id
+
+
+class OutcomeUnknownError(OpenHandsError):
+    """No answer came, and nothing shows whether the server acted. Nothing was repeated; ``__cause__`` is why.
+
+    ``conversation_id``  the conversation it was about; of a start in V1, the id that it was to have
+    ``candidates``       the ids of conversations that may have come of a start in V0
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        conversation_id: str | None = None,
+        candidates: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.conversation_id = conversation_id
+        self.candidates = tuple(candidates)
 
 
 class StreamError(OpenHandsError):

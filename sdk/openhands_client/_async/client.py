@@ -11,6 +11,7 @@ from openhands_client._core import operations as ops
 from openhands_client._core.auth import Auth
 from openhands_client._core.options import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Api, Options
 from openhands_client._core.pipeline import call
+from openhands_client._core.retry import RetryPolicy
 
 from .driver import AsyncDriver
 from .transport import AsyncTransport
@@ -38,6 +39,7 @@ class AsyncOpenHands:
     auth              instead of api_key: something like ``BearerAuth``
     timeout           longest silence of a server in seconds (60); None waits for ever
     max_retries       further tries for requests that are safe to repeat (2)
+    retry             instead of max_retries: a ``RetryPolicy``, which says which ones, how often and when
     api               "auto" finds out what the server offers; "v1" and "v0" insist
     http_client       an ``httpx.AsyncClient`` of yours, which stays yours to close
     headers           sent with every request to the app server
@@ -59,6 +61,7 @@ class AsyncOpenHands:
         auth: Auth | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
         max_retries: int = DEFAULT_RETRIES,
+        retry: RetryPolicy | None = None,
         api: Api = "auto",
         http_client: httpx.AsyncClient | None = None,
         headers: Mapping[str, str] | None = None,
@@ -70,6 +73,7 @@ class AsyncOpenHands:
             auth=auth,
             timeout=timeout,
             max_retries=max_retries,
+            retry=retry,
             api=api,
             headers=headers,
         )
@@ -159,6 +163,10 @@ class AsyncOpenHands:
             raise TypeError(
                 "with_options() shares the connections; make a new client for another http_client"
             )
+        if "retry" in overrides:
+            overrides.setdefault("max_retries", DEFAULT_RETRIES)
+        elif "max_retries" in overrides and self._options.retry is not None:
+            overrides["retry"] = replace(self._options.retry, max_retries=overrides.pop("max_retries"))
         if "auth" in overrides and "api_key" not in overrides:
             overrides["api_key"] = None
         if "api_key" in overrides and "auth" not in overrides:

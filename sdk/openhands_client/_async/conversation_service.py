@@ -13,7 +13,7 @@ from openhands_client._core.auth import Endpoint
 from openhands_client._core.commands import FilePart
 from openhands_client._core.downloads import Download
 from openhands_client._core.operation import JsonBody, Operation, Query
-from openhands_client._core.unified import Snapshot, find_runtime
+from openhands_client._core.places import Snapshot, find_runtime
 from openhands_client.errors import NotFoundError, UnsupportedOperationError
 from openhands_client.local_files import OnBytes, Source, opened
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, overload
 
 from openhands_client._core import unified, workspace
 from openhands_client._core.ordering import CreateOptions, NewConversation
+from openhands_client._core.places import Snapshot
 from openhands_client._core.session import Generation, Session
 from openhands_client._core.starting import Patience, Progress, get_start_task
 from openhands_client._core.streaming import Until
 from openhands_client._core.timing import Deadline
-from openhands_client._core.unified import Snapshot
 
 from .compat import Stream
 from .driver import AsyncDriver

@@ -10,7 +10,7 @@ from .auth import Endpoint
 from .commands import Flow, call_back, read
 from .compat import Variant, first_known
 from .operation import Operation, Query
-from .pipeline import open_stream
+from .pipeline import open_stream, repeated
 from .session import Session
 
 
@@ -32,8 +32,8 @@ def download(
 
 def _fetch(session: Session, endpoint: Endpoint, write: Callable[[bytes], Any], one: Download) -> Flow[None]:
     request = one.operation.request(endpoint.base_url, one.path, one.query, None, session.timeout)
-    body = yield from session.retry.run(
-        one.operation.repeat, lambda: open_stream(endpoint, request, str(one.operation))
+    body = yield from repeated(
+        session, one.operation, lambda: open_stream(endpoint, request, str(one.operation))
     )
     while piece := (yield from read(body)):
         yield from call_back(write, piece)

@@ -27,6 +27,7 @@ class Repeat(enum.Enum):
     """What may happen after a failure that leaves open whether the server acted."""
 
     SAFE = "safe"  # reads, and writes that end in the same state
+    VERIFY = "verify-first"  # repeated when it was seen that the server did nothing
     NEVER = "never"  # repeated only when the server certainly did nothing
 
 
@@ -38,7 +39,10 @@ NO_LINE: frozenset[str] = frozenset()  # described or called by the web frontend
 
 @dataclass(frozen=True, eq=False)
 class Operation(Generic[T]):
-    """``name`` is the operationId of the OpenAPI document of ``server``, in snake_case."""
+    """``name`` is the operationId of the OpenAPI document of ``server``, in snake_case.
+
+    ``evidence`` says what shows whether an operation that is verified before it is repeated was performed.
+    """
 
     server: Literal["app", "agent"]
     name: str
@@ -48,6 +52,7 @@ class Operation(Generic[T]):
     repeat: Repeat = Repeat.SAFE
     null_is_missing: bool = False  # a 200 ``null`` means: not found
     lines: frozenset[str] = EVERY_LINE  # the server lines that have it
+    evidence: str = ""
 
     @cached_property
     def result(self) -> pydantic.TypeAdapter[T]:

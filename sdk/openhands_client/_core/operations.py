@@ -32,8 +32,9 @@ CREATE_CONVERSATION = Operation(
     "POST",
     "/api/conversations",
     lambda: m.ConversationResponse,
-    Repeat.NEVER,
+    Repeat.VERIFY,
     lines=OLDER,
+    evidence="a conversation that came up since",
 )
 LIST_CONVERSATIONS = Operation(
     "app",
@@ -102,8 +103,9 @@ ADD_CONVERSATION_EVENT = Operation(
     "POST",
     _CONVERSATION + "/events",
     _success,
-    Repeat.NEVER,
+    Repeat.VERIFY,
     lines=OLDER,
+    evidence="the log since its last event known before",
 )
 ADD_CONVERSATION_MESSAGE = Operation(
     "app",
@@ -111,8 +113,9 @@ ADD_CONVERSATION_MESSAGE = Operation(
     "POST",
     _CONVERSATION + "/message",
     _success,
-    Repeat.NEVER,
+    Repeat.VERIFY,
     lines=OLDER,
+    evidence="the log since its last event known before",
 )
 
 # V0 conversations: what they hold
@@ -293,7 +296,8 @@ START_APP_CONVERSATION = Operation(
     "POST",
     _APP_CONVERSATIONS,
     lambda: m.AppConversationStartTask,
-    Repeat.NEVER,
+    Repeat.VERIFY,
+    evidence="a start task, or the conversation, with the id that the order chose",
 )
 STREAM_START_APP_CONVERSATION = Operation(
     "app",
@@ -301,7 +305,8 @@ STREAM_START_APP_CONVERSATION = Operation(
     "POST",
     _APP_CONVERSATIONS + "/stream-start",
     lambda: m.AppConversationStartTask,  # of one element of the streamed array
-    Repeat.NEVER,
+    Repeat.VERIFY,
+    evidence="a start task, or the conversation, with the id that the order chose",
 )
 BATCH_GET_APP_CONVERSATIONS = Operation(
     "app",
@@ -367,7 +372,13 @@ AGENT_GET_CONVERSATION = Operation(
     "agent", "get_conversation", "GET", _CONVERSATION, lambda: m.AgentConversationInfo
 )
 AGENT_RUN_CONVERSATION = Operation(
-    "agent", "run_conversation", "POST", _CONVERSATION + "/run", _success, Repeat.NEVER
+    "agent",
+    "run_conversation",
+    "POST",
+    _CONVERSATION + "/run",
+    _success,
+    Repeat.VERIFY,
+    evidence="the agent's state",
 )
 AGENT_PAUSE_CONVERSATION = Operation(
     "agent", "pause_conversation", "POST", _CONVERSATION + "/pause", _success
@@ -387,14 +398,23 @@ AGENT_GET_EVENT: Operation[m.AnyEvent] = Operation(
     _CONVERSATION + "/events/{event_id}",
     lambda: cast("type[m.AnyEvent]", m.AnyEvent),
 )
-AGENT_SEND_EVENT = Operation("agent", "send_event", "POST", _CONVERSATION + "/events", _success, Repeat.NEVER)
+AGENT_SEND_EVENT = Operation(
+    "agent",
+    "send_event",
+    "POST",
+    _CONVERSATION + "/events",
+    _success,
+    Repeat.VERIFY,
+    evidence="the log since its last event known before",
+)
 AGENT_RESPOND_TO_CONFIRMATION = Operation(
     "agent",
     "respond_to_confirmation",
     "POST",
     _CONVERSATION + "/events/respond_to_confirmation",
     _success,
-    Repeat.NEVER,
+    Repeat.VERIFY,
+    evidence="the log since its last event known before",
 )
 
 # V1 conversations on the app server: the rest

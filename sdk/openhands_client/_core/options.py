@@ -28,16 +28,16 @@ class Options:
     auth: Auth | None = None
     timeout: float | None = DEFAULT_TIMEOUT
     max_retries: int = DEFAULT_RETRIES
+    retry: RetryPolicy | None = None
     api: Api = "auto"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.api not in ("auto", "v1", "v0"):
             raise ValueError(f"api must be 'auto', 'v1' or 'v0', not {self.api!r}")
-        if not isinstance(self.max_retries, int) or self.max_retries < 0:
-            raise ValueError(
-                f"max_retries must be 0 or more, not {self.max_retries!r}; 0 sends each request once"
-            )
+        if self.retry is not None and self.max_retries != DEFAULT_RETRIES:
+            raise ValueError("give either max_retries or retry, not both; RetryPolicy has max_retries too")
+        self.retry_policy()
         if self.timeout is not None and self.timeout <= 0:
             raise ValueError(
                 f"timeout must be more than 0 seconds, not {self.timeout!r}; None waits for ever"
@@ -57,6 +57,7 @@ class Options:
         max_retries: int,
         api: Api,
         headers: Mapping[str, str] | None,
+        retry: RetryPolicy | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> Options:
         """Fill in what was not given from OPENHANDS_BASE_URL, OPENHANDS_API_KEY (or OPENHANDS_CLOUD_API_KEY)
@@ -71,6 +72,7 @@ class Options:
             auth=auth,
             timeout=timeout,
             max_retries=max_retries,
+            retry=retry,
             api=api,
             headers=dict(headers or {}),
         )
@@ -84,4 +86,8 @@ class Options:
             auth=self.auth,
             headers=self.headers,
         )
-        return Session(endpoint, self.timeout, RetryPolicy(max_retries=self.max_retries), self.api)
+        return Session(endpoint, self.timeout, self.retry_policy(), self.api)
+
+    def retry_policy(self) -> RetryPolicy:
+        """The policy that was given, or the usual one. Raises ValueError for ``max_retries`` that cannot be."""
+        return self.retry or RetryPolicy(max_retries=self.max_retries)

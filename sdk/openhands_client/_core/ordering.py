@@ -63,6 +63,7 @@ class NewConversation:
     agent_type: str | None = None
     llm_model: str | None = None
     run: bool = True
+    conversation_id: str = field(default_factory=lambda: uuid.uuid4().hex)  # of a V1 conversation
 
     @classmethod
     def of(cls, **arguments: Any) -> NewConversation:
@@ -132,7 +133,7 @@ class NewConversation:
         """
         wakes = self.has_message and self.run
         return m.AppConversationStartRequest(
-            conversation_id=uuid.uuid4().hex,
+            conversation_id=self.conversation_id,
             initial_message=user_message(self.message or "", self.image_urls, run=True) if wakes else None,
             system_message_suffix=self.instructions,
             selected_repository=self.repository,

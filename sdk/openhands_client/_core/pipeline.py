@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from openhands_client.errors import APIStatusError, OpenHandsError, ResponseFormatError, UnsafeURLError
@@ -13,6 +13,7 @@ from openhands_client.errors import APIStatusError, OpenHandsError, ResponseForm
 from .auth import Endpoint, origin_of
 from .commands import Body, FilePart, Flow, Request, Response, close, open_body, read, send
 from .operation import JsonBody, Operation, Query
+from .retry import leaves_open
 from .session import Session
 from .timing import Deadline
 
@@ -22,6 +23,11 @@ Answer = TypeVar("Answer", Response, Body)
 logger = logging.getLogger("openhands_client")
 
 MAX_REDIRECTS = 5
+
+
+# What finds out what became of a request after a failure that leaves it open: the result where the server
+# performed it, None where it certainly did not; where that cannot be found out, it raises.
+Settle: TypeAlias = Callable[[OpenHandsError], Flow[T | None]]
 
 
 def call(
@@ -34,17 +40,44 @@ def call(
     body: JsonBody | None = None,
     files: Sequence[FilePart] = (),
     timeout: float | None = None,
+    settle: Settle[T] | None = None,
 ) -> Flow[T]:
     """Perform one operation. ``timeout`` (seconds) replaces the session's for this call."""
     endpoint = endpoint or session.endpoint
     request = operation.request(endpoint.base_url, path, query, body, timeout or session.timeout)
     request.files = files
-    response = yield from session.retry.run(
-        operation.repeat,
-        lambda: exchange(endpoint, limited(request, session.deadline), str(operation)),
-        session.deadline,
+
+    def attempt() -> Flow[T]:
+        response = yield from exchange(endpoint, limited(request, session.deadline), str(operation))
+        return operation.decode(response)
+
+    return (yield from repeated(session, operation, attempt, settle))
+
+
+def repeated(
+    session: Session,
+    operation: Operation[Any],
+    attempt: Callable[[], Flow[T]],
+    settle: Settle[T] | None = None,
+) -> Flow[T]:
+    """Play ``attempt`` until it succeeds, may not be repeated, or the tries or the time are used up."""
+    from .attempts import play  # with tenacity, at the first request: imports should stay cheap
+
+    def settled() -> Flow[T]:
+        try:
+            return (yield from attempt())
+        except OpenHandsError as failure:
+            if settle is None or not leaves_open(failure):
+                raise
+            result = yield from settle(failure)
+            if result is None:
+                raise
+            logger.info("%s was performed, although it failed with: %s", operation, failure)
+            return result
+
+    return (
+        yield from play(session.retry, operation, settled, session.deadlines(), verified=settle is not None)
     )
-    return operation.decode(response)
 
 
 def limited(request: Request, deadline: Deadline | None) -> Request:

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from .auth import Endpoint
 from .retry import RetryPolicy
-from .timing import Deadline
+from .timing import SHORTEST_TIMEOUT, Deadline
 
 Generation: TypeAlias = Literal["v0", "v1"]
 
@@ -49,3 +49,17 @@ class Session:
     def within(self, deadline: Deadline) -> Session:
         """The same session, for as long as the deadline allows."""
         return replace(self, deadline=deadline)
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether nothing that is begun now can be finished before the deadline."""
+        return self.deadline is not None and not self.deadline.leaves(SHORTEST_TIMEOUT)
+
+    def cap(self, seconds: float) -> float:
+        """So many seconds, but none beyond the deadline."""
+        return seconds if self.deadline is None else self.deadline.cap(seconds)
+
+    def deadlines(self) -> list[Deadline]:
+        """What ends the tries of a request that begins now."""
+        budget = Deadline.after(self.clock, self.retry.budget)
+        return [budget] if self.deadline is None else [budget, self.deadline]

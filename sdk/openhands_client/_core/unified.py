@@ -1,7 +1,6 @@
 """One conversation API over both generations: a flow per verb, routed as the web frontend's hooks do.
 
-A ``Snapshot`` is what the server last said of a conversation. Verbs take one and return a fresh one where
-they change it.
+Verbs take a ``Snapshot``, and return a fresh one where they change it.
 """
 
 from __future__ import annotations
@@ -9,14 +8,12 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from openhands_client import models as m
 from openhands_client.errors import (
-    APIConnectionError,
     APITimeoutError,
-    AuthenticationError,
     BadRequestError,
     ConflictError,
     InvalidArgumentError,
@@ -30,17 +27,28 @@ from openhands_client.errors import (
 )
 
 from . import operations as ops
-from .auth import Endpoint
-from .batching import get_one
-from .commands import FilePart, Flow, emit, silence
+from .commands import Flow, emit, silence, sleep
 from .compat import Variant, first_known
-from .operation import JsonBody, Operation, Query
+from .inquiry import LOOKS, Inquiry
+from .logs import LogEnd, is_message, log_end, shows_a_new_state
+from .operation import Operation, Query
 from .ordering import NewConversation, user_message
-from .pipeline import call, route_is_missing
+from .pipeline import Settle, call, route_is_missing
+from .places import (
+    Snapshot,
+    find_agent,
+    find_app_conversation,
+    find_runtime,
+    get_v0,
+    get_v1,
+    no_agent,
+    on_agent,
+    on_runtime,
+)
 from .session import Generation, Session
-from .starting import Patience, Stages, follow, in_time, order_task, order_with_stages, wait_for
+from .starting import Patience, Stages, follow, in_time, order_task, order_v0, order_with_stages, wait_for
 from .streaming import Until, V0Stream, V1Stream, v0_agent_state
-from .timing import Deadline
+from .timing import Backoff, Deadline
 
 T = TypeVar("T")
 
@@ -49,66 +57,23 @@ logger = logging.getLogger("openhands_client")
 PAGE = 100  # the most that every server accepts
 EVERYTHING = 10_000
 START_TIMEOUT = 120.0  # seconds for a conversation that has to be started before it can take a message
-RUN_ANSWER_TIMEOUT = 2.0  # seconds; one server line answers /run only when the run is over
-STATUS_OF_SANDBOX = {
-    "STARTING": "STARTING",
-    "RUNNING": "RUNNING",
-    "PAUSED": "STOPPED",
-    "STOPPED": "STOPPED",
-    "ERROR": "ERROR",
-    "MISSING": "ARCHIVED",
-}
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """``seen_agent_state`` is what its events told; the info of a V0 conversation does not tell it."""
-
-    info: m.ConversationInfo | m.AppConversation
-    seen_agent_state: str | None = None
-
-    @property
-    def id(self) -> str:
-        return self.info.id if isinstance(self.info, m.AppConversation) else self.info.conversation_id
-
-    @property
-    def version(self) -> Generation:
-        if isinstance(self.info, m.AppConversation):
-            return "v1"
-        return "v1" if self.info.conversation_version == "V1" else "v0"  # the V0 list shows both
-
-    @property
-    def title(self) -> str | None:
-        return self.info.title
-
-    @property
-    def status(self) -> m.ConversationStatus:
-        """V1 conversations are as alive as their sandbox."""
-        if isinstance(self.info, m.AppConversation):
-            sandbox = str(self.info.sandbox_status)
-            return m.ConversationStatus(STATUS_OF_SANDBOX.get(sandbox, sandbox))
-        return self.info.status
-
-    @property
-    def agent_state(self) -> str | None:
-        if self.seen_agent_state is None and isinstance(self.info, m.AppConversation):
-            return self.info.execution_status
-        return self.seen_agent_state
-
-    def with_agent_state(self, state: str) -> Snapshot:
-        """The same conversation, with its agent seen in another state."""
-        return replace(self, seen_agent_state=state)
-
+RUN_ANSWER_TIMEOUT = 2.0  # seconds; one server line answers only when the run that follows is over
+CONFIRMATION_LOOKS = (0.0, 0.3, 0.7, 1.5, 3.0, 6.0, 12.0)  # seconds between them
+WAKING = 5.0  # seconds that an agent may take to leave its pause
+WAKING_LOOKS = Backoff(first=0.05, factor=1.6, longest=1.0)
+HISTORY_TELLS = "history() tells whether it was taken"
 
 # Creating
 
 
 def create(session: Session, order: NewConversation, api: str | None, patience: Patience) -> Flow[Snapshot]:
     """Start a conversation and wait until it can be talked to."""
+    limited = session.within(patience.deadline)
     with in_time(patience.deadline):
-        placed = yield from _place(session.within(patience.deadline), order, api, order_with_stages)
-    started = (yield from follow(placed, patience)) if isinstance(placed, Stages) else placed
-    return (yield from finish(session, order, started, patience))
+        placed = yield from _place(limited, order, api, order_with_stages)
+    started = (yield from follow(limited, placed, patience)) if isinstance(placed, Stages) else placed
+    streamed = session.offers.stream_start is not False
+    return (yield from finish(session, order, started, patience, streamed=streamed))
 
 
 def begin(
@@ -135,10 +100,10 @@ def _place(
         order.check_for(generation)
         try:
             if generation == "v0":
-                return (yield from _order_v0(session, order))
+                return (yield from order_v0(session, order))
             placed = yield from order_v1(session, order.v1_body())
         except OpenHandsError as failure:
-            if not route_is_missing(failure):
+            if not route_is_missing(failure) or getattr(session.offers, generation) is True:
                 raise
             missing = failure
             session.offers.lack(generation)
@@ -157,21 +122,34 @@ def finish(
     order: NewConversation,
     started: m.AppConversationStartTask | str,
     patience: Patience,
+    *,
+    streamed: bool = False,
 ) -> Flow[Snapshot]:
     """Wait for what ``begin`` began, and do what the server does not do at the start."""
     if isinstance(started, str):
         snapshot = yield from _v0_until_running(session, started, patience)
-        if order.title_before_message:
-            yield from rename(session, snapshot, order.title or "")
-            yield from _send_v0(session, snapshot, order.message or "", order.image_urls)
-            snapshot = yield from refresh(session, snapshot)
     else:
-        task = yield from wait_for(session, started, patience)
+        task = yield from wait_for(session, started, patience, order.v1_body() if streamed else None)
         if task.app_conversation_id is None:
             raise StartTaskError("the start task is READY but names no conversation", task=task)
         snapshot = yield from get_v1(session, task.app_conversation_id)
-        if order.has_message and not order.run:
-            yield from send(session, snapshot, order.message or "", order.image_urls, run=False)
+    try:
+        return (yield from _complete(session.within(patience.deadline), order, snapshot))
+    except OpenHandsError as failure:
+        raise StartTaskError(
+            f"conversation {snapshot.id} was started, but not all that was asked for could be done: {failure}",
+            conversation_id=snapshot.id,
+        ) from failure
+
+
+def _complete(session: Session, order: NewConversation, snapshot: Snapshot) -> Flow[Snapshot]:
+    """Title and message, as far as the start itself did not bring them."""
+    if snapshot.version == "v0" and order.title_before_message:
+        yield from rename(session, snapshot, order.title or "")
+        yield from _send_v0(session, snapshot, order.message or "", order.image_urls)
+        snapshot = yield from refresh(session, snapshot)
+    elif snapshot.version == "v1" and order.has_message and not order.run:
+        yield from send(session, snapshot, order.message or "", order.image_urls, run=False)
     if order.title is not None and snapshot.title != order.title.strip():
         yield from rename(session, snapshot, order.title)
         snapshot = yield from refresh(session, snapshot)
@@ -192,27 +170,26 @@ def generations_for(session: Session, order: NewConversation, api: str | None) -
     return [one for one in wanted if getattr(session.offers, one) is not False] or wanted
 
 
-def _order_v0(session: Session, order: NewConversation) -> Flow[str]:
-    response = yield from call(session, ops.CREATE_CONVERSATION, body=order.v0_body())
-    session.offers.v0 = True
-    return response.conversation_id
-
-
 def _v0_until_running(session: Session, conversation_id: str, patience: Patience) -> Flow[Snapshot]:
     session = session.within(patience.deadline)
     turn = 0
     while True:
-        with in_time(patience.deadline):
+        with in_time(patience.deadline, conversation_id=conversation_id):
             snapshot = yield from get_v0(session, conversation_id)
         yield from patience.progress.report(snapshot)
         if snapshot.status == "RUNNING":
             return snapshot
         if snapshot.status != "STARTING":
-            raise StartTaskError(f"conversation {conversation_id} is {snapshot.status} instead of RUNNING")
+            raise StartTaskError(
+                f"conversation {conversation_id} is {snapshot.status} instead of RUNNING",
+                conversation_id=conversation_id,
+            )
         yield from patience.pause(turn)
         turn += 1
         if patience.deadline.passed:
-            raise StartTaskTimeout(f"conversation {conversation_id} is still {snapshot.status}")
+            raise StartTaskTimeout(
+                f"conversation {conversation_id} is still {snapshot.status}", conversation_id=conversation_id
+            )
 
 
 # Finding
@@ -241,24 +218,6 @@ def get(session: Session, conversation_id: str, api: str | None = None) -> Flow[
             raise
         session.offers.lack("v0")
         raise not_in_v1 from None
-
-
-def get_v1(session: Session, conversation_id: str) -> Flow[Snapshot]:
-    return Snapshot((yield from _find_v1(session, conversation_id)))
-
-
-def _find_v1(session: Session, conversation_id: str) -> Flow[m.AppConversation]:
-    found = yield from get_one(session, ops.BATCH_GET_APP_CONVERSATIONS, "ids", conversation_id)
-    session.offers.v1 = True
-    if found is None:
-        raise NotFoundError(f"there is no conversation {conversation_id}")
-    return found
-
-
-def get_v0(session: Session, conversation_id: str) -> Flow[Snapshot]:
-    return Snapshot(
-        (yield from call(session, ops.GET_CONVERSATION, path={"conversation_id": conversation_id}))
-    )
 
 
 def refresh(session: Session, snapshot: Snapshot) -> Flow[Snapshot]:
@@ -370,49 +329,106 @@ def send(
     *,
     run: bool = True,
 ) -> Flow[None]:
-    """Send a message as the user. A V0 conversation whose agent loop is not running is started first."""
+    """Send a message as the user. A V0 conversation whose agent loop is not running is started first.
+
+    After a failure that leaves it open, the log is read before the message is sent again.
+    """
     if snapshot.version == "v1":
-        message = user_message(text, image_urls, run=run)
-        yield from on_agent(session, snapshot, ops.AGENT_SEND_EVENT, body=message)
+        yield from send_message(session, snapshot, user_message(text, image_urls, run=run))
         return
     if not run:
         raise UnsupportedOperationError("a V0 conversation cannot take a message without running its agent")
     try:
         yield from _send_v0(session, snapshot, text, image_urls)
-    except (ConflictError, ServerError) as failure:
-        # Servers say 409 or 500 when the agent loop is down; a gateway's 502 or 504 leaves it open.
-        if failure.status_code > 500 or (yield from get_v0(session, snapshot.id)).status == "RUNNING":
+    except ConflictError as failure:
+        if (yield from get_v0(session, snapshot.id)).status == "RUNNING":
             raise
         logger.info("conversation %s is not running (%s): starting it", snapshot.id, failure)
         yield from start(session, snapshot, Patience(Deadline.after(session.clock, START_TIMEOUT)))
         yield from _send_v0(session, snapshot, text, image_urls)
 
 
+def send_message(
+    session: Session, snapshot: Snapshot, message: m.SendMessageRequest
+) -> Flow[m.SuccessResponse]:
+    """Send a message to a V1 conversation's agent server, once."""
+    images = [url for item in message.content if isinstance(item, m.ImageContent) for url in item.image_urls]
+    text = "\n".join(item.text for item in message.content if isinstance(item, m.TextContent))
+    before = yield from log_end(session, snapshot)
+    inquiry = _message_inquiry(session, before, text, images)
+    return (yield from on_agent(session, snapshot, ops.AGENT_SEND_EVENT, body=message, settle=inquiry.settle))
+
+
 def _send_v0(session: Session, snapshot: Snapshot, text: str, image_urls: Sequence[str] | None) -> Flow[None]:
+    before = yield from log_end(session, snapshot)
+    inquiry = _message_inquiry(session, before, text, image_urls or ())
+    settle = partial(_settle_v0, session, snapshot, inquiry)
     if image_urls:
         arguments = {"content": text, "image_urls": list(image_urls), "file_urls": []}
         body: dict[str, Any] = {"action": "message", "args": arguments}
-        yield from on_runtime(session, snapshot, ops.ADD_CONVERSATION_EVENT, body=body)
+        yield from on_runtime(session, snapshot, ops.ADD_CONVERSATION_EVENT, body=body, settle=settle)
     else:
-        yield from on_runtime(session, snapshot, ops.ADD_CONVERSATION_MESSAGE, body={"message": text})
+        body = {"message": text}
+        yield from on_runtime(session, snapshot, ops.ADD_CONVERSATION_MESSAGE, body=body, settle=settle)
+
+
+def _message_inquiry(
+    session: Session, before: LogEnd, text: str, image_urls: Sequence[str]
+) -> Inquiry[m.SuccessResponse]:
+    def look(session: Session) -> Flow[m.SuccessResponse | None]:
+        added = yield from before.added(session)
+        return m.SuccessResponse() if any(is_message(event, text, image_urls) for event in added) else None
+
+    conversation_id = before.snapshot.id
+    what = f"the message to conversation {conversation_id}"
+    return Inquiry(session, what, look, HISTORY_TELLS, conversation_id)
+
+
+def _settle_v0(
+    session: Session,
+    snapshot: Snapshot,
+    inquiry: Inquiry[m.SuccessResponse],
+    failure: OpenHandsError,
+) -> Flow[m.SuccessResponse | None]:
+    """Servers say 500 when the agent loop is down, which a repeat does not change. Raises ConflictError then."""
+    found = yield from inquiry.settle(failure)
+    if found is None and isinstance(failure, ServerError) and failure.status_code == 500:
+        status = (yield from get_v0(session, snapshot.id)).status
+        if status != "RUNNING":
+            raise ConflictError(f"conversation {snapshot.id} is {status}. start() brings it up") from failure
+    return found
 
 
 def confirm(session: Session, snapshot: Snapshot, accept: bool, reason: str | None) -> Flow[None]:
-    """Answer an action that waits for confirmation."""
+    """Answer an action that waits for confirmation.
+
+    One server line answers only when the run that follows is over; the log shows much earlier that it began.
+    """
     if snapshot.version == "v0":
         state = "user_confirmed" if accept else "user_rejected"
         yield from _change_agent_state(session, snapshot, state)
         return
-    body = m.ConfirmationResponseRequest(accept=accept, reason=reason)
-    try:
-        yield from on_agent(session, snapshot, ops.AGENT_RESPOND_TO_CONFIRMATION, body=body)
-    except APITimeoutError as failure:
-        if not failure.request_sent:
-            raise
-        # One server line answers only when the run that follows is over. Taken is taken.
-        info = yield from on_agent(session, snapshot, ops.AGENT_GET_CONVERSATION)
-        if info.execution_status == "waiting_for_confirmation":
-            raise
+    before = yield from log_end(session, snapshot)
+    what = f"the answer to what conversation {snapshot.id} asked"
+    inquiry = _state_inquiry(session, before, what, CONFIRMATION_LOOKS)
+    yield from on_agent(
+        session,
+        snapshot,
+        ops.AGENT_RESPOND_TO_CONFIRMATION,
+        body=m.ConfirmationResponseRequest(accept=accept, reason=reason),
+        timeout=RUN_ANSWER_TIMEOUT,
+        settle=inquiry.settle,
+    )
+
+
+def _state_inquiry(
+    session: Session, before: LogEnd, what: str, pauses: Sequence[float]
+) -> Inquiry[m.SuccessResponse]:
+    def look(session: Session) -> Flow[m.SuccessResponse | None]:
+        added = yield from before.added(session)
+        return m.SuccessResponse() if any(shows_a_new_state(event) for event in added) else None
+
+    return Inquiry(session, what, look, HISTORY_TELLS, before.snapshot.id, pauses=pauses)
 
 
 def events(
@@ -451,7 +467,7 @@ def _stream(
         snapshot = yield from get_v1(session, snapshot.id)
     endpoint = find_agent(session, snapshot)
     if endpoint is None:
-        raise _no_agent(snapshot)
+        raise no_agent(snapshot)
     last_id = None if after is None else str(after)
     return V1Stream(session, snapshot.id, endpoint, last_id, until, deadline=deadline)
 
@@ -510,8 +526,20 @@ def resume(session: Session, snapshot: Snapshot, patience: Patience) -> Flow[Sna
             yield from _change_agent_state(session, snapshot, "running")
         else:
             yield from _run(session, snapshot)
-        snapshot = yield from refresh(session, snapshot)
+        snapshot = yield from _until_awake(session, snapshot)
     return snapshot
+
+
+def _until_awake(session: Session, snapshot: Snapshot) -> Flow[Snapshot]:
+    """The agent was told to go on; shortly after, servers may still say that it is paused."""
+    deadline = Deadline.after(session.clock, WAKING)
+    turn = 0
+    while True:
+        snapshot = yield from refresh(session, snapshot)
+        if snapshot.agent_state != "paused" or deadline.passed:
+            return snapshot
+        yield from sleep(deadline.cap(WAKING_LOOKS.delay(turn)))
+        turn += 1
 
 
 def rename(session: Session, snapshot: Snapshot, title: str) -> Flow[None]:
@@ -527,10 +555,23 @@ def rename(session: Session, snapshot: Snapshot, title: str) -> Flow[None]:
 def delete(session: Session, conversation_id: str) -> Flow[bool]:
     """Delete a conversation of either generation; false when there was none."""
     path = {"conversation_id": conversation_id}
-    newer, older = ops.DELETE_APP_CONVERSATION, ops.DELETE_CONVERSATION
-    variants: list[Variant[Any]] = [Variant(older, lambda: call(session, older, path=path))]
+
+    def look(session: Session) -> Flow[bool | None]:
+        try:
+            yield from get(session, conversation_id)
+        except NotFoundError:
+            return True
+        return None
+
+    what = f"the deletion of conversation {conversation_id}"
+    inquiry = Inquiry(session, what, look, "conversations.get() tells", conversation_id, harmless=True)
+
+    def variant(operation: Operation[Any]) -> Variant[Any]:
+        return Variant(operation, lambda: call(session, operation, path=path, settle=inquiry.settle))
+
+    variants = [variant(ops.DELETE_CONVERSATION)]
     if _looks_like_a_uuid(conversation_id):
-        variants.insert(0, Variant(newer, lambda: call(session, newer, path=path)))
+        variants.insert(0, variant(ops.DELETE_APP_CONVERSATION))
     try:
         return (yield from first_known(session, session.endpoint, *variants)) is not False
     except NotFoundError:
@@ -538,37 +579,58 @@ def delete(session: Session, conversation_id: str) -> Flow[bool]:
 
 
 def _run(session: Session, snapshot: Snapshot) -> Flow[None]:
+    def look(session: Session) -> Flow[m.SuccessResponse | None]:
+        fresh = yield from get_v1(session, snapshot.id)
+        return None if fresh.agent_state == "paused" else m.SuccessResponse()
+
+    what = f"the order to run the agent of conversation {snapshot.id}"
+    inquiry = Inquiry(session, what, look, "refresh() tells", snapshot.id, harmless=True)
     try:
         yield from on_agent(
-            session, snapshot, ops.AGENT_RUN_CONVERSATION, body={}, timeout=RUN_ANSWER_TIMEOUT
+            session,
+            snapshot,
+            ops.AGENT_RUN_CONVERSATION,
+            body={},
+            timeout=RUN_ANSWER_TIMEOUT,
+            settle=inquiry.settle,
         )
     except APITimeoutError as failure:
         if not failure.request_sent:
             raise
-        logger.debug("/run has not answered yet: this server line answers when the run is over")
-    except ConflictError:
+        logger.debug("/run has not answered yet: one server line answers when the run is over")
+    except ConflictError as failure:
+        if failure.response is None:
+            raise  # there is no agent server
         logger.debug("the agent of %s is running already", snapshot.id)
 
 
 def _change_agent_state(session: Session, snapshot: Snapshot, state: str) -> Flow[None]:
+    before = yield from log_end(session, snapshot)
+    what = f"{state!r} as the state of conversation {snapshot.id}"
+    settle: Settle[m.SuccessResponse] = partial(
+        _settle_v0, session, snapshot, _state_inquiry(session, before, what, LOOKS)
+    )
     body = {"action": "change_agent_state", "args": {"agent_state": state}}
-    yield from on_runtime(session, snapshot, ops.ADD_CONVERSATION_EVENT, body=body)
+    yield from on_runtime(session, snapshot, ops.ADD_CONVERSATION_EVENT, body=body, settle=settle)
 
 
 def _v1_until_running(session: Session, conversation_id: str, patience: Patience) -> Flow[Snapshot]:
     session = session.within(patience.deadline)
     turn = 0
     while True:
-        with in_time(patience.deadline):
+        with in_time(patience.deadline, conversation_id=conversation_id):
             snapshot = yield from get_v1(session, conversation_id)
         if find_agent(session, snapshot) is not None:
             return snapshot
         if snapshot.status in ("ERROR", "ARCHIVED"):
-            raise _no_agent(snapshot)
+            raise no_agent(snapshot)
         yield from patience.pause(turn)
         turn += 1
         if patience.deadline.passed:
-            raise StartTaskTimeout(f"the sandbox of conversation {conversation_id} did not come up in time")
+            raise StartTaskTimeout(
+                f"the sandbox of conversation {conversation_id} did not come up in time",
+                conversation_id=conversation_id,
+            )
 
 
 def _sandbox_of(session: Session, snapshot: Snapshot) -> Flow[str]:
@@ -576,98 +638,7 @@ def _sandbox_of(session: Session, snapshot: Snapshot) -> Flow[str]:
     return (
         info.sandbox_id
         if isinstance(info, m.AppConversation)
-        else (yield from _find_v1(session, snapshot.id)).sandbox_id
-    )
-
-
-# The runtime of a V0 conversation
-
-
-def on_runtime(
-    session: Session,
-    snapshot: Snapshot,
-    operation: Operation[T],
-    *,
-    query: Query | None = None,
-    body: JsonBody | None = None,
-    files: Sequence[FilePart] = (),
-) -> Flow[T]:
-    """Perform an operation where the conversation lives: on the app server, or on a runtime of its own."""
-    return (
-        yield from call(
-            session,
-            operation,
-            endpoint=find_runtime(session, snapshot),
-            path={"conversation_id": snapshot.id},
-            query=query,
-            body=body,
-            files=files,
-        )
-    )
-
-
-def find_runtime(session: Session, snapshot: Snapshot) -> Endpoint:
-    """Where a V0 conversation lives. Raises UnsafeURLError."""
-    info = snapshot.info
-    if isinstance(info, m.AppConversation) or not info.url or info.url.startswith("/"):
-        return session.endpoint
-    return session.endpoint.nested(info.url, info.conversation_id, info.session_api_key)
-
-
-# The agent server of a V1 conversation
-
-
-def on_agent(
-    session: Session,
-    snapshot: Snapshot,
-    operation: Operation[T],
-    *,
-    body: JsonBody | None = None,
-    timeout: float | None = None,
-) -> Flow[T]:
-    """Perform an operation on the conversation's agent server. Raises ConflictError when none runs."""
-    path = {"conversation_id": snapshot.id}
-    return (
-        yield from with_agent(
-            session,
-            snapshot,
-            lambda agent: call(session, operation, endpoint=agent, path=path, body=body, timeout=timeout),
-        )
-    )
-
-
-def with_agent(session: Session, snapshot: Snapshot, action: Callable[[Endpoint], Flow[T]]) -> Flow[T]:
-    """Do something at the conversation's agent server.
-
-    Its address and key change when the sandbox is restarted; then they are looked up, and used, once more.
-    Raises ConflictError when no agent server runs.
-    """
-    endpoint = find_agent(session, snapshot)
-    if endpoint is not None:
-        try:
-            return (yield from action(endpoint))
-        except (AuthenticationError, APIConnectionError) as failure:
-            if isinstance(failure, APIConnectionError) and failure.request_sent:
-                raise
-            logger.info("the agent server of %s is not what it was: %s", snapshot.id, failure)
-    fresh = yield from get_v1(session, snapshot.id)
-    endpoint = find_agent(session, fresh)
-    if endpoint is None:
-        raise _no_agent(fresh)
-    return (yield from action(endpoint))
-
-
-def find_agent(session: Session, snapshot: Snapshot) -> Endpoint | None:
-    """The agent server's endpoint, if the snapshot names one. Raises UnsafeURLError."""
-    info = snapshot.info
-    url = info.conversation_url if isinstance(info, m.AppConversation) else info.url
-    return session.endpoint.agent(url, info.session_api_key) if url else None
-
-
-def _no_agent(snapshot: Snapshot) -> ConflictError:
-    return ConflictError(
-        f"conversation {snapshot.id} is {snapshot.status}, so it has no agent server now"
-        + (". start() brings it back" if snapshot.status == "STOPPED" else "")
+        else (yield from find_app_conversation(session, snapshot.id)).sandbox_id
     )
 
 

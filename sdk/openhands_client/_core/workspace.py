@@ -20,8 +20,9 @@ from .commands import FilePart, Flow, catch
 from .compat import ask
 from .downloads import Download, download
 from .pipeline import call
+from .places import Snapshot, find_runtime, on_agent, on_runtime, with_agent
 from .session import Session
-from .unified import Snapshot, find_runtime, history, on_agent, on_runtime, with_agent
+from .unified import history
 
 T = TypeVar("T")
 

@@ -16,8 +16,9 @@ from openhands_client._core.batching import batch_get
 from openhands_client._core.downloads import Download
 from openhands_client._core.operation import Operation
 from openhands_client._core.ordering import user_message
-from openhands_client._core.starting import get_start_task, stream_start
-from openhands_client._core.unified import get_v1, on_agent
+from openhands_client._core.places import get_v1
+from openhands_client._core.starting import get_start_task, order_task, stream_start
+from openhands_client._core.unified import send_message
 from openhands_client.local_files import Source, opened
 
 from .compat import Stream
@@ -67,8 +68,11 @@ class V1ConversationService(Service):
         return self.start(request)
 
     def start(self, request: m.AppConversationStartRequest) -> m.AppConversationStartTask:
-        """Begin to start a conversation, with every field there is. ``POST /api/v1/app-conversations``"""
-        return self._call(ops.START_APP_CONVERSATION, body=request)
+        """Begin to start a conversation, with every field there is. ``POST /api/v1/app-conversations``
+
+        It gets a ``conversation_id`` where the request has none, to be found by when the answer is lost.
+        """
+        return self._driver.run(order_task(self._driver.session, request))
 
     def stream_start(self, request: m.AppConversationStartRequest) -> Stream[m.AppConversationStartTask]:
         """Start a conversation and iterate over its start task's stages as they come.
@@ -176,13 +180,13 @@ class V1ConversationService(Service):
         return self._call(ops.GET_CONVERSATION_CONFIG, path=path)
 
     def send_message(self, conversation_id: str, message: m.SendMessageRequest) -> m.SuccessResponse:
-        """Send a message to a conversation, whose agent server is looked up first.
+        """Send a message to a conversation, whose agent server is looked up first. It is sent once.
 
         ``POST /api/conversations/{conversation_id}/events`` on the agent server
         """
         session = self._driver.session
         snapshot = self._driver.run(get_v1(session, conversation_id))
-        return self._driver.run(on_agent(session, snapshot, ops.AGENT_SEND_EVENT, body=message))
+        return self._driver.run(send_message(session, snapshot, message))
 
     def pause_conversation(
         self, conversation_id: str, conversation_url: str, session_api_key: str | None = None
