@@ -367,7 +367,7 @@ def test_a_client_can_be_pickled_and_copied(kind: Any) -> None:
 
 @KINDS
 def test_a_conversation_can_be_pickled(kind: Any) -> None:
-    from openhands_client._core.unified import Snapshot
+    from openhands_client._core.places import Snapshot
 
     client = kind("http://app.test", api_key=SECRET)
     info = models.AppConversation(id="c", sandbox_id="s", session_api_key=SECRET)

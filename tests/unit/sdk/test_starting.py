@@ -182,9 +182,16 @@ def test_a_stream_that_falls_silent_is_not_left() -> None:
 def test_an_order_taken_without_a_word_is_an_error_that_names_the_conversation(
     pieces: tuple[Any, ...],
 ) -> None:
-    start = Start({STREAM: Pieces(*pieces)}).create()
+    start = Start({STREAM: Pieces(*pieces), FOUND: answer([None])}).create()
     assert isinstance(start.result, errors.StartTaskError)
-    assert body_of(start.player.requests[0])["conversation_id"] in str(start.result)
+    assert start.result.conversation_id == body_of(start.player.requests[0])["conversation_id"]
+    assert start.result.conversation_id in str(start.result)
+    assert start.orders == [STREAM]
+
+
+def test_an_order_taken_without_a_word_is_looked_for() -> None:
+    start = Start({STREAM: Pieces(b"[\n"), FOUND: answer([CONVERSATION])}).create()
+    assert start.result.id == ID
     assert start.orders == [STREAM]
 
 
@@ -246,20 +253,29 @@ def test_that_there_is_no_stream_is_remembered() -> None:
         text("", 504),
         LOST,
         SLOW,
-        answer({"detail": "no"}, 400),
         text("", 408),
     ],
     ids=repr,
 )
 @pytest.mark.parametrize("route", [STREAM, START])
-def test_an_order_that_may_have_arrived_is_not_given_again(route: str, trouble: Any) -> None:
+def test_an_order_that_left_no_trace_is_given_again_with_its_id(route: str, trouble: Any) -> None:
     routes = {
         STREAM: MISSING[0],
         START: MISSING[0],
         "POST /api/conversations": answer({"conversation_id": ID}),
+        FOUND: answer([None]),
     }
     start = Start({**routes, route: trouble}).create()
     assert isinstance(start.result, errors.OpenHandsError)
+    assert start.orders == ([STREAM] * 3 if route == STREAM else [STREAM, START, START, START])
+    bodies = [body_of(request) for request in start.player.requests if request.method == "POST"]
+    assert len({body["conversation_id"] for body in bodies}) == 1
+
+
+@pytest.mark.parametrize("route", [STREAM, START])
+def test_an_order_that_is_refused_is_not_given_again(route: str) -> None:
+    start = Start({STREAM: MISSING[0], route: answer({"detail": "no"}, 400)}).create()
+    assert isinstance(start.result, errors.BadRequestError)
     assert start.orders == ([STREAM] if route == STREAM else [STREAM, START])
 
 
