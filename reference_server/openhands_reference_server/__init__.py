@@ -9,6 +9,7 @@ A test double that behaves like the real thing:
 """
 
 try:
+    from openhands_reference_server import faults
     from openhands_reference_server.domain.script import (
         AgentScript,
         Fail,
@@ -21,6 +22,7 @@ try:
         Write,
     )
     from openhands_reference_server.embedded import ReferenceServer
+    from openhands_reference_server.matching import Match
     from openhands_reference_server.scheduler import ManualClock
     from openhands_reference_server.workspace.files import UploadLimits
 except ModuleNotFoundError as missing:
@@ -34,6 +36,7 @@ __all__ = [
     "Finish",
     "GetStuck",
     "ManualClock",
+    "Match",
     "ReferenceServer",
     "Run",
     "Say",
@@ -41,4 +44,5 @@ __all__ = [
     "Think",
     "UploadLimits",
     "Write",
+    "faults",
 ]

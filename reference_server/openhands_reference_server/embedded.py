@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from openhands_contract import documents
 from openhands_reference_server import dialects
+from openhands_reference_server.controls import Controls
 from openhands_reference_server.domain.script import Script
 from openhands_reference_server.front import Front, open_store
 from openhands_reference_server.http.access import access_with
@@ -20,7 +21,7 @@ from openhands_reference_server.http.addresses import AgentAddress
 from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
 from openhands_reference_server.scheduler import Clock
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
-from openhands_reference_server.tenant import ServerOptions
+from openhands_reference_server.tenant import ServerOptions, Tenant
 from openhands_reference_server.workspace.files import UploadLimits
 from openhands_reference_server.world import World
 
@@ -28,9 +29,10 @@ if TYPE_CHECKING:  # reading scenarios takes pydantic, which those without one d
     from openhands_reference_server.scenarios import ScenarioSource
 
 _HOST = "127.0.0.1"
+_NOT_RUNNING = "The reference server is not running; use it as a context manager"
 
 
-class ReferenceServer:
+class ReferenceServer(Controls):
     """An app server and an agent server on loopback.
 
     Args:
@@ -80,6 +82,7 @@ class ReferenceServer:
             ),
             enable_bash=enable_bash,
             dialect=dialects.named(dialect),
+            controlled=True,
         )
         self._data_dir = data_dir
         self._clock = clock
@@ -99,9 +102,13 @@ class ReferenceServer:
     @property
     def world(self) -> World:
         """What is served, for tests that look behind the scenes."""
+        return self._tenant.world
+
+    @property
+    def _tenant(self) -> Tenant:
         if self._front is None:
-            raise RuntimeError("The reference server is not running; use it as a context manager")
-        return self._front.root.world
+            raise RuntimeError(_NOT_RUNNING)
+        return self._front.root
 
     def play(self, scenario: ScenarioSource | None) -> None:
         """Play this from now on (None: echo and finish); what has begun goes on as it began.
@@ -148,7 +155,7 @@ class ReferenceServer:
 
     def _running(self) -> tuple[BackgroundServer, ...]:
         if not self._servers:
-            raise RuntimeError("The reference server is not running; use it as a context manager")
+            raise RuntimeError(_NOT_RUNNING)
         return self._servers
 
 

@@ -50,6 +50,10 @@ class _Handler(WSGIRequestHandler):
     error_message_format = '{"detail":"%(message)s"}'
     error_content_type = "application/json"
 
+    def connection_dropped(self, error: BaseException, environ: dict[str, Any] | None = None) -> None:
+        """Do not look for another request on it."""
+        self.close_connection = True
+
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """No access log: it would hold the keys in the queries of WebSockets."""
 

@@ -19,6 +19,10 @@ class Access(Protocol):
         """May somebody with this key (empty: with none) listen over Socket.IO?"""
         ...
 
+    def expire_tokens(self) -> int:
+        """Let all access tokens expire that were given out; returns how many that are."""
+        ...
+
 
 class OpenAccess:
     """Everybody may call."""
@@ -30,6 +34,10 @@ class OpenAccess:
     def accepts(self, key: str) -> bool:
         """Yes, whatever the key."""
         return True
+
+    def expire_tokens(self) -> int:
+        """There are none."""
+        return 0
 
 
 class SessionKeyAccess:
@@ -46,6 +54,10 @@ class SessionKeyAccess:
     def accepts(self, key: str) -> bool:
         """Is it the right key? Takes constant time."""
         return hmac.compare_digest(key.encode("utf-8", "replace"), self._key)
+
+    def expire_tokens(self) -> int:
+        """There are none: a key does not expire."""
+        return 0
 
 
 def access_with(session_api_key: str | None) -> Access:

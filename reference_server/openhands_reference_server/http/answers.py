@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable
 from typing import Any, cast
 
 from flask import Response, g, request
 
+from openhands_reference_server.http.connections import has_hung_up, raw_socket
 from openhands_reference_server.http.validation import ValidRequest
-
-# Look without taking and without waiting; not to be had on Windows.
-_PEEK: int | None = socket.MSG_PEEK | socket.MSG_DONTWAIT if hasattr(socket, "MSG_DONTWAIT") else None
 
 SUCCESS = {"success": True}
 
@@ -37,18 +34,5 @@ def caller_waits() -> Callable[[], bool]:
 
     For answers that take long: without asking, a handler would wait on for somebody who has hung up.
     """
-    connection: socket.socket | None = request.environ.get("werkzeug.socket") or request.environ.get(
-        "gunicorn.socket"
-    )
-
-    def waits() -> bool:
-        if connection is None or _PEEK is None:
-            return True
-        try:
-            return connection.recv(1, _PEEK) != b""
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-
-    return waits
+    connection = raw_socket(request.environ)
+    return lambda: connection is None or not has_hung_up(connection)

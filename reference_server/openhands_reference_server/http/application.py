@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
-from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter, PathConverter
 
 from openhands_contract import documents
@@ -107,6 +107,17 @@ def new_application(
 def operation_id() -> str:
     """The operation of the present request."""
     return (request.endpoint or "").rpartition(".")[2]
+
+
+def operation_of(app: Flask, environ: Mapping[str, Any]) -> str | None:
+    """The operation a request is about to reach; None where there is none."""
+    path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
+    websocket = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+    try:
+        endpoint, _ = app.url_map.bind("").match(path, environ["REQUEST_METHOD"], websocket=websocket)
+    except HTTPException:
+        return None
+    return str(endpoint).rpartition(".")[2]
 
 
 @cache

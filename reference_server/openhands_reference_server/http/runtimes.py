@@ -74,6 +74,10 @@ class Runtimes:
             return NOT_FOUND
         return None if self._opens(key, canonical(conversation_id)) else INVALID_KEY
 
+    def serves(self, path: str) -> bool:
+        """Is a path on the agent server's port that of a runtime?"""
+        return self._v0(_named_in(path)) is not None
+
     def dispatcher(self, agent_server: Wsgi, app_server: Wsgi) -> SocketIO:
         """Everything on the agent server's port: Socket.IO, V0 runtimes, and the agent server."""
 

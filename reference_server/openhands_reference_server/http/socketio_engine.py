@@ -9,19 +9,24 @@ application hears when a connection is confirmed.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from typing import Any, NoReturn, cast
 
 import simple_websocket
 import socketio
 from engineio.exceptions import EngineIOError
+from engineio.packet import CLOSE, Packet
 from socketio.exceptions import SocketIOError
 
+from openhands_reference_server.faults import CloseSocketIO
 from openhands_reference_server.http.connections import SOCKET_KEYS, Connection
+from openhands_reference_server.http.injection import fault_of_stream
 
 _logger = logging.getLogger(__name__)
 _NAMESPACE = "/"
@@ -29,6 +34,10 @@ _MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
 _PACKETS_PER_POLL = 16
 _FAREWELL = 0.5
 _SHORT_FAREWELL = 0.05
+_LOOK = 0.01
+_CONNECTED, _EVENT = "40", "42"  # how these packets of Socket.IO begin
+
+Frame = dict[str, Any]
 
 
 class Engine(socketio.Server):
@@ -63,7 +72,7 @@ class Engine(socketio.Server):
             "sleep": self._tasks.sleep,
             "event": lambda: self._tasks.ended,
             "queue": _Packets,
-            "websocket": partial(_WebSocket, connections=self._connections),
+            "websocket": partial(_WebSocket, connections=self._connections, fault_of=self._fault_of),
         }
 
     def close(self) -> None:
@@ -75,6 +84,23 @@ class Engine(socketio.Server):
             for connection in list(self._connections.values()):
                 connection.close()  # its peer does not read
             self._tasks.join(_FAREWELL)
+
+    def carried(self, sid: str, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """The frames that reach a client: all of them, or those before a fault closes its transport."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, _NAMESPACE) or ""
+        fault = self._fault_of(eio_sid)
+        if fault is None:
+            yield from frames
+            return
+        yield from islice(frames, fault.after)
+        client = self.eio.sockets.get(eio_sid)
+        if client is not None and not client.upgraded:  # a WebSocket ends itself with the last event
+            while not client.queue.empty() and not client.closed:
+                self._tasks.sleep(_LOOK)  # until a poll has taken them
+            client.close(wait=False)
+
+    def _fault_of(self, eio_sid: str) -> CloseSocketIO | None:
+        return fault_of_stream(self.environ.get(eio_sid, {}), CloseSocketIO)
 
     def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
         try:
@@ -177,27 +203,42 @@ def _connection_of(method: Callable[..., Any]) -> str | None:
 
 
 class _Packets(queue.Queue[Any]):
-    """Packets for a client, as many at a time as python-engineio's own client takes from one poll."""
+    """Packets for a client, as many at a time as python-engineio's own client takes from one poll.
+
+    The last one has a poll of its own: that client acts on it before it has looked at those before it.
+    """
 
     _taken = 0
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """The next packet; none when a poll is full."""
-        if not block and self._taken >= _PACKETS_PER_POLL:
+        if not block and (self._taken >= _PACKETS_PER_POLL or self._says_goodbye()):
             raise queue.Empty
         self._taken = 1 if block else self._taken + 1
         return super().get(block, timeout)
+
+    def _says_goodbye(self) -> bool:
+        with self.mutex:
+            following = self.queue[0] if self.queue else None
+            return isinstance(following, Packet) and following.packet_type == CLOSE
 
 
 class _WebSocket:
     """A WebSocket as engineio wants to have it, and whose end nobody misses."""
 
     def __init__(
-        self, handler: Callable[[_WebSocket], Any], server: Any, *, connections: dict[str, Connection]
+        self,
+        handler: Callable[[_WebSocket], Any],
+        server: Any,
+        *,
+        connections: dict[str, Connection],
+        fault_of: Callable[[str], CloseSocketIO | None],
     ) -> None:
         self._handler = handler
         self._connection_id = _connection_of(handler) or ""
         self._connections = connections
+        fault = fault_of(self._connection_id)
+        self._events_left = math.inf if fault is None else fault.after
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> NoReturn:
         """Serve the connection until it ends.
@@ -242,6 +283,10 @@ class _WebSocket:
             self._ws.send(frame)
         except simple_websocket.ConnectionClosed as error:
             raise ConnectionResetError("the WebSocket is closed") from error
+        if isinstance(frame, str) and frame.startswith((_CONNECTED, _EVENT)):
+            self._events_left -= frame.startswith(_EVENT)
+            if self._events_left <= 0:
+                self._connection.close()  # a fault: it ends here, without a word
 
     def close(self) -> None:
         """Say goodbye, and let the thread that waits for frames see the end."""

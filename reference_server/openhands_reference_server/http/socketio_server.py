@@ -161,7 +161,7 @@ class SocketIO:
             self._engine.start_background_task(self._feed, self._engine, sid, follower)
 
     def _feed(self, engine: Engine, sid: str, follower: Follower) -> None:
-        for frame in follower.frames():
+        for frame in engine.carried(sid, follower.frames()):
             engine.emit(_EVENT, frame, to=sid)
         engine.disconnect(sid)
 

@@ -9,6 +9,7 @@ reading one has seen the end, and a peer that does not answer must keep neither.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,9 +35,11 @@ from openhands_reference_server.domain.errors import (
     SandboxPaused,
 )
 from openhands_reference_server.domain.v1 import V1Conversation
+from openhands_reference_server.faults import CloseWebSocket
 from openhands_reference_server.http.answers import dumps
 from openhands_reference_server.http.application import validator
 from openhands_reference_server.http.connections import SOCKET_KEYS, Connection
+from openhands_reference_server.http.injection import fault_of_stream
 from openhands_reference_server.http.session import accept_key, conversation_of_key, sandbox_of_request
 from openhands_reference_server.http.validation import RequestInvalid
 from openhands_reference_server.world import World
@@ -163,6 +166,42 @@ def _carry(ws: Server, connection: Connection, feed: _Feed) -> None:
         _wait_for_reader(ws, _FAREWELL)
 
 
+class _CutShort(Exception):
+    """A fault ends the stream here."""
+
+
+class _Speaker:
+    """Sends events, until a fault cuts it short.
+
+    Args:
+        ws: where to.
+        fault: what is going to happen.
+    """
+
+    def __init__(self, ws: Server, fault: CloseWebSocket | None) -> None:
+        self._ws = ws
+        self._left = math.inf if fault is None else fault.after
+
+    def check(self) -> None:
+        """Go on, if there is no reason to stop.
+
+        Raises:
+            _CutShort: there is.
+        """
+        if self._left <= 0:
+            raise _CutShort
+
+    def say(self, event: Event) -> None:
+        """Send an event.
+
+        Raises:
+            _CutShort: it was the last one.
+        """
+        self._ws.send(dumps(event))
+        self._left -= 1
+        self.check()
+
+
 def _serve(ws: Server, connection: Connection, feed: _Feed) -> None:
     """Send what is there, then what comes; take what the client says."""
 
@@ -171,22 +210,28 @@ def _serve(ws: Server, connection: Connection, feed: _Feed) -> None:
             connection.close()  # the sending thread may be stuck in a peer that does not read
         ws.event.set()
 
+    fault = fault_of_stream(request.environ, CloseWebSocket)
+    speaker = _Speaker(ws, fault)
     subscription: Subscription | None = None
     first, subscription = feed.watch(notify)
     try:
+        speaker.check()
         for event in first:
-            ws.send(dumps(event))
+            speaker.say(event)
         while True:
             # Receiving clears the event; draining comes second, so nothing published in between is missed.
             while (frame := ws.receive(timeout=0)) is not None:
                 _take(feed, frame)
             for event in subscription.drain():
-                ws.send(dumps(event))
+                speaker.say(event)
             if subscription.closed is not None:
                 _say_goodbye(ws, *_GOODBYES[subscription.closed])
                 return
             ws.event.wait()
             ws.event.clear()
+    except _CutShort:
+        if fault is not None and fault.code is not None:
+            _say_goodbye(ws, fault.code, fault.reason)
     except OSError as error:
         _logger.debug("a subscriber is gone: %s", error)
     finally:

@@ -51,7 +51,7 @@ class Ear:
         self.client.on("disconnect", lambda *_: self._frames.put(None))
 
     def _refused(self, reason: Any) -> None:
-        self.refusal = reason["message"] if isinstance(reason, dict) else str(reason)
+        self.refusal = reason.get("message", str(reason)) if isinstance(reason, dict) else str(reason)
 
     def next(self) -> dict[str, Any]:
         frame = self._frames.get(timeout=TIMEOUT)
@@ -91,8 +91,17 @@ def listening(
         )
         yield ear
     finally:
+        _let_it_say_all(ear.client.eio)
         ear.client.disconnect()
         ear.client.eio.worker.shutdown(wait=False)
+
+
+def _let_it_say_all(engine: engineio.Client) -> None:
+    """A client that is told to disconnect while it still sends forgets to say goodbye, and polls on."""
+    if engine.state == "connected":
+        waiting = engine.queue
+        with waiting.all_tasks_done:
+            waiting.all_tasks_done.wait_for(lambda: not waiting.unfinished_tasks, timeout=1)
 
 
 def refusal(url: str, transports: list[str] = WEBSOCKET, **query: Any) -> str:
