@@ -26,7 +26,7 @@ RULES: list[tuple[re.Pattern[str], str]] = [
         (r"\bawait ", ""),
         (r"\bwebsockets\.asyncio\b", "websockets.sync"),
         (r"\benter_async_context\b", "enter_context"),
-        (r"\basync_(crowd|life)\b", r"sync_\1"),
+        (r"\basync_(crowd|life|lives)\b", r"sync_\1"),
         (r"\bAn asynchronous client\b", "A client"),
         (r"\b__aenter__\b", "__enter__"),
         (r"\b__aexit__\b", "__exit__"),

@@ -40,6 +40,8 @@ from .errors import (
 if TYPE_CHECKING:
     from ._async.client import AsyncOpenHands
     from ._async.conversations import AsyncConversation, AsyncStartTask
+    from ._core.many import CreationProgress, CreationResult
+    from ._core.ordering import ConversationRequest
     from ._sync.conversations import Conversation, StartTask
 
 _LATER = {
@@ -47,6 +49,9 @@ _LATER = {
     "AsyncOpenHands": "_async.client",
     "AsyncStartTask": "_async.conversations",
     "Conversation": "_sync.conversations",
+    "ConversationRequest": "_core.ordering",
+    "CreationProgress": "_core.many",
+    "CreationResult": "_core.many",
     "StartTask": "_sync.conversations",
 }
 
@@ -64,6 +69,9 @@ __all__ = [
     "ClientClosedError",
     "ConflictError",
     "Conversation",
+    "ConversationRequest",
+    "CreationProgress",
+    "CreationResult",
     "InvalidArgumentError",
     "NotFoundError",
     "OAuth2Auth",

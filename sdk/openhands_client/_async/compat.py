@@ -7,16 +7,17 @@ import inspect
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
+from openhands_client._core.commands import Flow
 from openhands_client.processes import PerProcess
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 T = TypeVar("T")
-F = TypeVar("F")
 
 Stream: TypeAlias = AsyncGenerator[T, None]
 Loop: TypeAlias = asyncio.AbstractEventLoop
@@ -125,6 +126,11 @@ async def call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     return await result if inspect.isawaitable(result) else result
 
 
+def in_background(function: Callable[..., T]) -> Callable[..., Awaitable[T]]:
+    """The same function, for a ``Call``, done in a thread because it would hold up the event loop."""
+    return partial(asyncio.to_thread, function)
+
+
 def connect_websocket(url: str, **options: Any) -> AbstractAsyncContextManager[ClientConnection]:
     """Open a WebSocket on entering. The library is loaded here, because many programs never need it."""
     from websockets.asyncio.client import connect
@@ -144,13 +150,26 @@ async def close_all(sockets: Iterable[Closable]) -> None:
     await asyncio.gather(*(socket.aclose() for socket in sockets))
 
 
-async def together(run: Callable[[F], Awaitable[T]], flows: Sequence[F], limit: int) -> list[T]:
-    """Run all flows, at most ``limit`` at once. When one fails, the others are cancelled and waited for."""
-    gate = asyncio.Semaphore(limit)
+async def together(
+    run: Callable[[Flow[T]], Awaitable[T]], flows: Sequence[Flow[T]], limit: int, *, threads: bool
+) -> list[T]:
+    """Run all flows, at most ``limit`` at once. When one fails, the others are cancelled and waited for.
 
-    async def one(flow: F) -> T:
+    Tasks do here what the sync side needs ``threads`` for.
+    """
+    gate = asyncio.Semaphore(limit)
+    failed = False
+
+    async def one(flow: Flow[T]) -> T:
+        nonlocal failed
         async with gate:
-            return await run(flow)
+            if failed:  # the cancellation is on its way
+                raise asyncio.CancelledError
+            try:
+                return await run(flow)
+            except BaseException:
+                failed = True
+                raise
 
     tasks = [asyncio.ensure_future(one(flow)) for flow in flows]
     try:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, overload
 
 from openhands_client._core import unified, workspace
-from openhands_client._core.ordering import CreateOptions, NewConversation
+from openhands_client._core.many import AT_ONCE, CreationProgress, CreationResult, ManyCreations, requests_of
+from openhands_client._core.ordering import ConversationRequest, CreateOptions, NewConversation
 from openhands_client._core.places import Snapshot
 from openhands_client._core.session import Generation, Session
 from openhands_client._core.starting import Patience, Progress, get_start_task
 from openhands_client._core.streaming import Until
 from openhands_client._core.timing import Deadline
+from openhands_client.journal import opened
 
-from .compat import Stream
+from .compat import Stream, in_background
 from .driver import AsyncDriver
 from .workspace import AsyncFiles, AsyncGit
 
@@ -321,6 +324,38 @@ class AsyncConversations:
         deadline = Deadline.after(driver.session.clock, timeout)
         patience = Patience(deadline, poll_interval, Progress(on_progress))
         return self._handle(await driver.run(unified.create(driver.session, order, api, patience)))
+
+    async def create_many(
+        self,
+        requests: Iterable[ConversationRequest | Mapping[str, Any] | str],
+        *,
+        concurrency: int = AT_ONCE,
+        timeout: float | None = START_TIMEOUT,
+        poll_interval: float | None = None,
+        on_progress: Callable[[CreationProgress], Any] | None = None,
+        journal: str | PathLike[str] | None = None,
+    ) -> list[CreationResult[AsyncConversation]]:
+        """Start many conversations; the results are in the order of the requests, failures among them as values.
+
+        requests        each a ConversationRequest, a mapping with arguments of ``create()``, or a message
+        concurrency     how many are being started at a time
+        timeout         seconds until each must be ready; None waits for ever
+        poll_interval   seconds between looks; None: fast at first, then slower
+        on_progress     called with a CreationProgress whenever one has come to an end, one call at a time
+        journal         a file to note in, before anything is sent, what is going to be. A later run with the same
+                        requests and the same file takes up what was begun, and creates nothing twice
+
+        Raises InvalidArgumentError, OSError for a journal that cannot be read or written, ClientClosedError.
+        """
+        driver = self._client.driver
+        many = ManyCreations(
+            driver.session, requests_of(requests), self._handle, timeout, poll_interval, on_progress
+        )
+        if journal is None:
+            return await driver.run(many.run(concurrency))
+        with opened(journal) as file:
+            many.records, many.note = file.records, in_background(file.append)
+            return await driver.run(many.run(concurrency))
 
     async def get(self, conversation_id: str) -> AsyncConversation:
         """Find a conversation of either generation. Raises NotFoundError."""

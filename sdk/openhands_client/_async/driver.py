@@ -109,8 +109,8 @@ class AsyncDriver:
             case Alone(owner, inner):
                 async with self._locks.of(owner):
                     return await self.run(inner)
-            case Together(flows, limit):
-                return await together(self.run, flows, limit)
+            case Together(flows, limit, threads):
+                return await together(self.run, flows, limit, threads=threads)
             case Open(request):
                 body = await self.transport.open(request)
                 opened.append(body)

@@ -169,6 +169,7 @@ class Alone(NamedTuple):
 class Together(NamedTuple):
     flows: Sequence[Flow[Any]]
     limit: int
+    threads: bool = False
 
 
 class Emit(NamedTuple):
@@ -240,12 +241,13 @@ def alone(owner: object, flow: Flow[T]) -> Flow[T]:
     return result
 
 
-def together(flows: Sequence[Flow[T]], limit: int) -> Flow[list[T]]:
+def together(flows: Sequence[Flow[T]], limit: int, *, threads: bool = False) -> Flow[list[T]]:
     """The results of several flows, in their order; under async, at most ``limit`` at a time run at once.
 
-    None of them may emit. The first failure ends all.
+    So they do under sync with ``threads``, which is for callers who asked for it; without, one runs after the
+    other. None of them may emit. The first failure ends all.
     """
-    results: list[T] = yield Together(flows, limit)
+    results: list[T] = yield Together(flows, limit, threads)
     return results
 
 
@@ -261,12 +263,33 @@ def silence(flow: Flow[T]) -> Flow[T]:
 
 def catch(flow: Flow[T], take: Callable[[Any], object]) -> Flow[T]:
     """The same flow, with what it emits given to ``take`` instead."""
+
+    def taken(command: Command) -> bool:
+        if not isinstance(command, Emit):
+            return False
+        take(command.value)
+        return True
+
+    return _relay(flow, taken)
+
+
+def guarded(flow: Flow[T], check: Callable[[], None]) -> Flow[T]:
+    """The same flow, which ends before its next command with what ``check`` raises."""
+
+    def checked(_: Command) -> bool:
+        check()
+        return False
+
+    return _relay(flow, checked)
+
+
+def _relay(flow: Flow[T], deal_with: Callable[[Command], bool]) -> Flow[T]:
+    """The same flow, with those commands left out that have been dealt with."""
     step: Callable[[], Command] = partial(next, flow)
     try:
         while True:
             command = step()
-            if isinstance(command, Emit):
-                take(command.value)
+            if deal_with(command):
                 step = partial(flow.send, None)
                 continue
             try:

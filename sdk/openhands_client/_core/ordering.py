@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
@@ -46,7 +46,10 @@ class CreateOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class NewConversation:
-    """The arguments of ``create()``, checked and normalized."""
+    """The arguments of ``create()``, checked and normalized.
+
+    ``conversation_id`` is of our choosing; only a V1 conversation can have it.
+    """
 
     message: str | None = None
     repository: str | None = None
@@ -63,7 +66,7 @@ class NewConversation:
     agent_type: str | None = None
     llm_model: str | None = None
     run: bool = True
-    conversation_id: str = field(default_factory=lambda: uuid.uuid4().hex)  # of a V1 conversation
+    conversation_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @classmethod
     def of(cls, **arguments: Any) -> NewConversation:
@@ -145,6 +148,54 @@ class NewConversation:
             llm_model=self.llm_model,
             suggested_task=None if self.suggested_task is None else dict(self.suggested_task),
         )
+
+
+@dataclass(frozen=True)
+class ConversationRequest:
+    """One conversation for ``create_many()``: the arguments of ``create()`` that say what it is to be."""
+
+    message: str | None = None
+    _: KW_ONLY
+    repository: str | None = None
+    git_provider: str | None = None
+    branch: str | None = None
+    instructions: str | None = None
+    title: str | None = None
+    image_urls: Sequence[str] | None = None
+    suggested_task: Mapping[str, Any] | None = None
+    create_microagent: Mapping[str, Any] | None = None
+    replay_json: str | None = None
+    mcp_config: Mapping[str, Any] | None = field(default=None, repr=False)  # it may hold keys
+    parent: str | None = None
+    agent_type: str | None = None
+    llm_model: str | None = None
+    run: bool = True
+    api: Literal["auto", "v1", "v0"] | None = None
+
+    @classmethod
+    def of(cls, given: ConversationRequest | Mapping[str, Any] | str) -> ConversationRequest:
+        """From a message alone, or from arguments by name. Raises InvalidArgumentError."""
+        if isinstance(given, ConversationRequest):
+            return given
+        if isinstance(given, str):
+            return cls(given)
+        if not isinstance(given, Mapping):
+            kind = type(given).__name__
+            raise InvalidArgumentError(
+                f"a request is a ConversationRequest, a mapping or a message, not {kind}; nothing was sent"
+            )
+        if unknown := set(given) - {argument.name for argument in fields(cls)}:
+            names = ", ".join(sorted(map(str, unknown)))
+            raise InvalidArgumentError(
+                f"create_many() has no place for {names} in a request; nothing was sent"
+            )
+        return cls(**given)
+
+    def order(self, conversation_id: str) -> NewConversation:
+        """Raises InvalidArgumentError for what no server accepts."""
+        arguments = {argument.name: getattr(self, argument.name) for argument in fields(self)}
+        del arguments["api"]
+        return NewConversation.of(**arguments, conversation_id=conversation_id)
 
 
 def user_message(text: str, image_urls: Sequence[str] | None, *, run: bool) -> m.SendMessageRequest:

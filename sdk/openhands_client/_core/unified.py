@@ -124,8 +124,12 @@ def finish(
     patience: Patience,
     *,
     streamed: bool = False,
+    resumed: bool = False,
 ) -> Flow[Snapshot]:
-    """Wait for what ``begin`` began, and do what the server does not do at the start."""
+    """Wait for what ``begin`` began, and do what the server does not do at the start.
+
+    ``resumed``: an earlier run may have done so, or a part of it.
+    """
     if isinstance(started, str):
         snapshot = yield from _v0_until_running(session, started, patience)
     else:
@@ -134,7 +138,7 @@ def finish(
             raise StartTaskError("the start task is READY but names no conversation", task=task)
         snapshot = yield from get_v1(session, task.app_conversation_id)
     try:
-        return (yield from _complete(session.within(patience.deadline), order, snapshot))
+        return (yield from _complete(session.within(patience.deadline), order, snapshot, resumed))
     except OpenHandsError as failure:
         raise StartTaskError(
             f"conversation {snapshot.id} was started, but not all that was asked for could be done: {failure}",
@@ -142,18 +146,25 @@ def finish(
         ) from failure
 
 
-def _complete(session: Session, order: NewConversation, snapshot: Snapshot) -> Flow[Snapshot]:
+def _complete(session: Session, order: NewConversation, snapshot: Snapshot, resumed: bool) -> Flow[Snapshot]:
     """Title and message, as far as the start itself did not bring them."""
-    if snapshot.version == "v0" and order.title_before_message:
+    said = resumed and order.has_message and (yield from _was_said(session, order, snapshot))
+    if snapshot.version == "v0" and order.title_before_message and not said:
         yield from rename(session, snapshot, order.title or "")
         yield from _send_v0(session, snapshot, order.message or "", order.image_urls)
         snapshot = yield from refresh(session, snapshot)
-    elif snapshot.version == "v1" and order.has_message and not order.run:
+    elif snapshot.version == "v1" and order.has_message and not order.run and not said:
         yield from send(session, snapshot, order.message or "", order.image_urls, run=False)
     if order.title is not None and snapshot.title != order.title.strip():
         yield from rename(session, snapshot, order.title)
         snapshot = yield from refresh(session, snapshot)
     return snapshot
+
+
+def _was_said(session: Session, order: NewConversation, snapshot: Snapshot) -> Flow[bool]:
+    """Whether the first message is in the conversation's log."""
+    events = yield from LogEnd(snapshot, None).added(session)
+    return any(is_message(event, order.message or "", order.image_urls or ()) for event in events)
 
 
 def generations_for(session: Session, order: NewConversation, api: str | None) -> list[Generation]:

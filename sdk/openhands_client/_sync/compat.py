@@ -11,13 +11,13 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
+from openhands_client._core.commands import Flow, guarded
 from openhands_client.processes import PerProcess
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
 
 T = TypeVar("T")
-F = TypeVar("F")
 
 Stream: TypeAlias = Generator[T, None, None]
 
@@ -119,6 +119,11 @@ def call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     return result
 
 
+def in_background(function: Callable[..., T]) -> Callable[..., T]:
+    """The same function, for a ``Call``; here, whoever calls waits for it anyway."""
+    return function
+
+
 def connect_websocket(url: str, **options: Any) -> AbstractContextManager[ClientConnection]:
     """Open a WebSocket. The library is loaded here, because many programs never need it."""
     from websockets.sync.client import connect
@@ -138,9 +143,42 @@ def close_all(sockets: Iterable[Closable]) -> None:
         socket.close()
 
 
-def together(run: Callable[[F], T], flows: Sequence[F], limit: int) -> list[T]:
-    """Run all flows, one after the other: the sync side starts no threads that nobody asked for."""
-    return [run(flow) for flow in flows]
+def together(run: Callable[[Flow[T]], T], flows: Sequence[Flow[T]], limit: int, *, threads: bool) -> list[T]:
+    """Run all flows: with ``threads``, at most ``limit`` at once, else one after the other.
+
+    When one fails, or this thread is interrupted, the others end before their next command, and are waited for.
+    """
+    if not threads or limit == 1:
+        return [run(flow) for flow in flows]
+    from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+
+    stopping = threading.Event()
+
+    def check() -> None:
+        if stopping.is_set():
+            raise CancelledError
+
+    def one(flow: Flow[T]) -> T:
+        check()
+        try:
+            return run(guarded(flow, check))
+        except BaseException:
+            stopping.set()
+            raise
+
+    with ThreadPoolExecutor(limit, thread_name_prefix="openhands-client") as pool:
+        running = [pool.submit(one, flow) for flow in flows]
+        try:
+            for done in as_completed(running):
+                failure = done.exception()
+                if failure is not None and not isinstance(
+                    failure, CancelledError
+                ):  # else its cause comes yet
+                    raise failure
+        finally:
+            stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+        return [done.result() for done in running]
 
 
 class Reading:

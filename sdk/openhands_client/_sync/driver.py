@@ -108,8 +108,8 @@ class Driver:
             case Alone(owner, inner):
                 with self._locks.of(owner):
                     return self.run(inner)
-            case Together(flows, limit):
-                return together(self.run, flows, limit)
+            case Together(flows, limit, threads):
+                return together(self.run, flows, limit, threads=threads)
             case Open(request):
                 body = self.transport.open(request)
                 opened.append(body)

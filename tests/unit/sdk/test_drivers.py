@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import threading
 from collections.abc import Callable
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -19,12 +21,14 @@ from openhands_client._core.commands import (
     close,
     connect,
     emit,
+    guarded,
     open_body,
     read,
     receive,
     send,
     silence,
     sleep,
+    together,
 )
 from openhands_client._core.session import Session
 from openhands_client._sync import driver as sync_driver
@@ -290,3 +294,82 @@ async def test_an_interrupt_closes_what_was_opened() -> None:
     with pytest.raises(KeyboardInterrupt):
         side.driver.run(flow())
     assert side.diary == ["open", "close body"]
+
+
+# Several flows at once
+
+
+def meeting(others: Barrier) -> Flow[str]:
+    yield from call_back(others.wait)
+    return "met"
+
+
+async def test_threads_that_were_asked_for_run_at_the_same_time() -> None:
+    side = Side(sync_driver)
+    others = Barrier(3, timeout=10)
+    assert await side.run(together([meeting(others) for _ in range(3)], 3, threads=True)) == ["met"] * 3
+
+
+async def test_the_first_failure_ends_the_flows_in_other_threads() -> None:
+    side = Side(sync_driver)
+    others = Barrier(2, timeout=10)
+    went_on: list[str] = []
+
+    def failing() -> Flow[str]:
+        yield from call_back(others.wait)
+        raise KeyError("mine")
+
+    def endless() -> Flow[str]:
+        yield from open_body(REQUEST)
+        yield from call_back(others.wait)
+        while True:
+            yield from call_back(went_on.append, "on")
+
+    def never_begun() -> Flow[str]:
+        went_on.append("begun")
+        yield from send(REQUEST)
+        return "not reached"
+
+    before = threading.active_count()
+    with pytest.raises(KeyError, match="mine"):
+        await side.run(together([failing(), endless(), never_begun()], 2, threads=True))
+    assert "begun" not in went_on
+    assert side.diary == ["open", "close body"]
+    assert threading.active_count() == before
+
+
+async def test_after_a_failure_no_further_task_begins() -> None:
+    side = Side(async_driver)
+    begun: list[int] = []
+
+    def one(number: int) -> Flow[str]:
+        begun.append(number)
+        yield from send(REQUEST)
+        raise KeyError(number)
+
+    with pytest.raises(KeyError):
+        await side.run(together([one(number) for number in range(5)], 1))
+    assert begun == [0]
+
+
+async def test_a_guarded_flow_ends_before_its_next_command() -> None:
+    closed: list[str] = []
+
+    def flow() -> Flow[str]:
+        try:
+            yield from send(REQUEST)
+            yield from send(REQUEST)
+        finally:
+            closed.append("closed")
+        return "not reached"
+
+    def check() -> None:
+        if len(asked) == 1:
+            raise TimeoutError
+
+    asked: list[Any] = []
+    guard = guarded(flow(), check)
+    asked.append(next(guard))
+    with pytest.raises(TimeoutError):
+        guard.send(answer({}))
+    assert closed == ["closed"]
