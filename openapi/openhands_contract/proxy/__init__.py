@@ -1,0 +1,1 @@
+"""`openhands-contract proxy`: passes a client's traffic on unchanged, and tells what it saw."""
