@@ -1,0 +1,1 @@
+"""`--replay`: the server answers what a recording says, instead of playing a world."""

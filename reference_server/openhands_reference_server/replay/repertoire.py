@@ -1,0 +1,177 @@
+"""What a recording can answer: which recorded exchange or socket belongs to a request.
+
+Requests are compared by server, method, path, query and body; what differs from run to run (secrets, the time
+stamps of Socket.IO, the boundaries of multipart bodies) does not count. Equal requests get their answers in the
+order in which they were recorded, and then the last one again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+from openhands_contract.recording.files import Recording
+from openhands_contract.recording.redaction import is_secret_name
+from openhands_contract.traffic import Exchange, Frame, Request, Server, SocketOpened
+
+_VOLATILE = frozenset({"t"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_BOUNDARY = re.compile(r'boundary="?([^";]+)')
+_LONGEST_LABEL = 300
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSocket:
+    """A WebSocket as it was recorded."""
+
+    opened: SocketOpened
+    frames: tuple[Frame, ...]
+
+
+Recorded = Exchange | RecordedSocket
+
+
+class Repertoire:
+    """Everything that was recorded, and how far it has been played; several threads ask."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._sequences: dict[Hashable, list[Recorded]] = defaultdict(list)
+        self._played: dict[Hashable, int] = defaultdict(int)
+        self._lock = threading.Lock()
+        frames: dict[int, list[Frame]] = defaultdict(list)
+        for fact in recording.facts:
+            if isinstance(fact, Frame):
+                frames[fact.socket].append(fact)
+        found: list[Recorded] = []
+        for fact in recording.facts:
+            if isinstance(fact, Exchange):
+                found.append(fact)
+            elif isinstance(fact, SocketOpened):
+                found.append(RecordedSocket(fact, tuple(frames[fact.number])))
+        for recorded in sorted(found, key=_number):
+            self._sequences[_key(*_asked(recorded))].append(recorded)
+
+    def next(self, server: Server, request: Request) -> tuple[Recorded | None, bool]:
+        """What was recorded for a request, and whether it was not played before; None when nothing was."""
+        key = _key(server, request)
+        with self._lock:
+            sequence = self._sequences.get(key)
+            if sequence is None:
+                return None, False
+            position = self._played[key]
+            self._played[key] += 1
+            return sequence[min(position, len(sequence) - 1)], position < len(sequence)
+
+    def nearest(self, server: Server, request: Request) -> str:
+        """The recorded request that is most like this one; empty when there is none."""
+        wanted = _label(server, request)
+        labels = {_label(*_asked(sequence[0])) for sequence in self._sequences.values()}
+        found = difflib.get_close_matches(wanted, sorted(labels), n=1, cutoff=0.0)
+        return found[0] if found else ""
+
+    def writes(self) -> list[Exchange]:
+        """The recorded requests that may have changed something, in their order."""
+        exchanges = [
+            recorded
+            for sequence in self._sequences.values()
+            for recorded in sequence
+            if isinstance(recorded, Exchange) and recorded.request.method not in _SAFE
+        ]
+        return sorted(exchanges, key=_number)
+
+
+@dataclass
+class Pace:
+    """Lets what a server says on its own (frames, long polls) wait for the requests that came before it.
+
+    Attributes:
+        patience: how long it waits for a request that does not come, in seconds; then never again for that one.
+    """
+
+    writes: list[Exchange]
+    patience: float
+    _made: set[int] = field(default_factory=set)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _over: bool = False
+
+    def note(self, exchange: Exchange) -> None:
+        """A recorded request has been made."""
+        with self._changed:
+            self._made.add(exchange.number)
+            self._changed.notify_all()
+
+    def wait_until(self, at: float, since: float = 0.0) -> None:
+        """Wait until the requests that were made between two recorded times have been made again."""
+        due = {exchange.number for exchange in self.writes if since <= exchange.at < at}
+        with self._changed:
+            self._changed.wait_for(lambda: self._over or due <= self._made, self.patience)
+            self._made |= due
+
+    def rest(self, seconds: float) -> None:
+        """Wait for nothing but the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._over, seconds)
+
+    def end(self) -> None:
+        """Let everybody go."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
+
+def _number(recorded: Recorded) -> int:
+    return recorded.number if isinstance(recorded, Exchange) else recorded.opened.number
+
+
+def _asked(recorded: Recorded) -> tuple[Server, Request]:
+    opened = recorded if isinstance(recorded, Exchange) else recorded.opened
+    return opened.server, opened.request
+
+
+def _key(server: Server, request: Request) -> Hashable:
+    """What has to be equal for two requests to be the same."""
+    upgrades = request.header("Upgrade").lower() == "websocket"
+    query = sorted(
+        (name, "" if is_secret_name(name) else value)
+        for name, value in request.query
+        if name not in _VOLATILE
+    )
+    return server, request.method, upgrades, request.decoded_path, tuple(query), _comparable(request)
+
+
+def _comparable(request: Request) -> str | bytes:
+    """A body without what differs from run to run."""
+    data, kind = request.body.data, request.header("Content-Type")
+    boundary = _BOUNDARY.search(kind)
+    if boundary is not None:
+        return data.replace(boundary.group(1).encode(), b"boundary")
+    try:
+        return json.dumps(_without_secrets(json.loads(data)), sort_keys=True)
+    except ValueError:
+        return data
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: None if isinstance(item, str) and is_secret_name(name) else _without_secrets(item)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in value]
+    return value
+
+
+def _label(server: Server, request: Request) -> str:
+    """A request in one line, without secrets."""
+    query = "&".join(f"{name}={value}" for name, value in request.query if not is_secret_name(name))
+    target = f"{request.path}?{query}" if query else request.path
+    compared = _comparable(request)
+    body = compared.decode("utf-8", "replace") if isinstance(compared, bytes) else compared
+    return f"{request.method} {target} ({server}) {body}".strip()[:_LONGEST_LABEL]
