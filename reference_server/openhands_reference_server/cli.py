@@ -18,9 +18,10 @@ from pathlib import Path
 import click
 
 from openhands_contract import documents
+from openhands_contract.recording import files
 from openhands_reference_server import dialects
 from openhands_reference_server.domain.script import Script
-from openhands_reference_server.front import Front, open_store
+from openhands_reference_server.front import Front, Frontage, open_store
 from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress, bracketed
 from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
@@ -48,16 +49,24 @@ class _Settings:
     lock: DirectoryLock | None
     session_api_key: str | None
     options: ServerOptions
+    recording: files.Recording | None
 
     def url(self, port: int) -> str:
         return f"http://{bracketed(self.host)}:{port}"
 
-    def open_front(self) -> Front:
-        store = open_store(self.data_dir, self.lock)
-        return Front(self.options, store, AgentAddress(self.host, self.agent_port))
+    def open_front(self) -> Frontage:
+        address = AgentAddress(self.host, self.agent_port)
+        if self.recording is not None:
+            from openhands_reference_server.replay.front import ReplayFront
+
+            return ReplayFront(self.recording, address)
+        return Front(self.options, open_store(self.data_dir, self.lock), address)
 
     def announce(self) -> None:
         """Say that the server answers, and where."""
+        if self.recording is not None:
+            self._announce_replay(self.recording)
+            return
         lines = [
             "OpenHands reference server",
             f"  app server    {self.url(self.port)}  (documentation: {self.url(self.port)}/docs)",
@@ -65,6 +74,18 @@ class _Settings:
             f"  storage       {self.data_dir or 'in memory'}",
             f"  dialect       {self.options.dialect.name}",
             f"  access        {'open' if self.session_api_key is None else 'with the session API key'}",
+            f"ready {self.url(self.port)}",
+        ]
+        click.echo("\n".join(lines))
+        sys.stdout.flush()
+
+    def _announce_replay(self, recording: files.Recording) -> None:
+        torn = ", without its last line, which is torn" if recording.is_torn else ""
+        lines = [
+            "OpenHands reference server, replaying what was recorded",
+            f"  app server    {self.url(self.port)}",
+            f"  agent server  {self.url(self.agent_port)}",
+            f"  recorded      {recording.heading.upstream} ({len(recording.facts)} lines{torn})",
             f"ready {self.url(self.port)}",
         ]
         click.echo("\n".join(lines))
@@ -154,6 +175,11 @@ def main() -> None:
     metavar="FILE.yaml",
     help="What starts and agents do; by default the agent echoes and finishes.",
 )
+@click.option(
+    "--replay",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="Answer what stands in this recording of `openhands-contract proxy --record`, and nothing else.",
+)
 @click.option("--workers", default=1, type=int, help="1; the state lives in one process.")
 @click.option(
     "--backend",
@@ -180,6 +206,7 @@ def serve(
     enable_bash: bool,
     dialect: documents.Dialect,
     scenario: Path | None,
+    replay: Path | None,
     workers: int,
     backend: str,
     i_know_this_is_open: bool,
@@ -193,6 +220,8 @@ def serve(
         raise click.UsageError("--memory and --data-dir exclude each other.")
     if workers != 1:
         raise click.UsageError("--workers must be 1: the state lives in one process.")
+    if replay is not None and data_dir is not None:
+        raise click.UsageError("--replay and --data-dir exclude each other: a recording keeps nothing.")
     key = _key(auth, session_api_key)
     if key is None and not i_know_this_is_open and not _is_loopback(host):
         raise click.UsageError(
@@ -220,6 +249,7 @@ def serve(
             enable_bash=enable_bash,
             dialect=dialects.named(dialect),
         ),
+        recording=None if replay is None else _read(replay),
     )
     if backend == "gunicorn" or (backend == "auto" and _has_gunicorn()):
         _serve_on_gunicorn(settings, listeners)
@@ -279,6 +309,13 @@ def _listen(host: str, port: int, option: str) -> socket.socket:
             f"cannot listen on {bracketed(host)}:{port} ({error.strerror or error}); "
             f"end what uses it or choose another with {option} (0 takes any free one)"
         ) from error
+
+
+def _read(recording: Path) -> files.Recording:
+    try:
+        return files.read(recording)
+    except (files.RecordingError, OSError) as error:
+        raise StartFailed(str(error)) from error
 
 
 def _lock(data_dir: Path | None) -> DirectoryLock | None:

@@ -15,7 +15,7 @@ from openhands_contract import documents
 from openhands_reference_server import dialects
 from openhands_reference_server.controls import Controls
 from openhands_reference_server.domain.script import Script
-from openhands_reference_server.front import Front, open_store
+from openhands_reference_server.front import Front, Frontage, open_store
 from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress
 from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
@@ -26,6 +26,7 @@ from openhands_reference_server.workspace.files import UploadLimits
 from openhands_reference_server.world import World
 
 if TYPE_CHECKING:  # reading scenarios takes pydantic, which those without one do not wait for
+    from openhands_contract.recording.files import Recording
     from openhands_reference_server.scenarios import ScenarioSource
 
 _HOST = "127.0.0.1"
@@ -49,9 +50,12 @@ class ReferenceServer(Controls):
         enable_bash: the agent server runs commands, on this machine and as the user of this process.
         dialect: `docs` answers as the documents say; `openhands-1.0` and `openhands-1.11` as servers of these
             lines really do.
+        replay: a recording made by `openhands-contract proxy --record`; the server answers what stands there,
+            and nothing else.
 
     Raises:
         ScenarioError: the scenario is none; says what is wrong and where.
+        RecordingError: the recording is none.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class ReferenceServer(Controls):
         nested: bool = False,
         enable_bash: bool = False,
         dialect: documents.Dialect = "docs",
+        replay: str | Path | None = None,
     ) -> None:
         if script is not None and scenario is not None:
             raise ValueError("script and scenario exclude each other: both say what the agent does")
@@ -86,7 +91,8 @@ class ReferenceServer(Controls):
         )
         self._data_dir = data_dir
         self._clock = clock
-        self._front: Front | None = None
+        self._recording = None if replay is None else _recording(Path(replay))
+        self._front: Frontage | None = None
         self._servers: tuple[BackgroundServer, ...] = ()
 
     @property
@@ -106,8 +112,9 @@ class ReferenceServer(Controls):
 
     @property
     def _tenant(self) -> Tenant:
-        if self._front is None:
-            raise RuntimeError(_NOT_RUNNING)
+        self._running()
+        if not isinstance(self._front, Front):
+            raise RuntimeError("A server that replays a recording has no world")
         return self._front.root
 
     def play(self, scenario: ScenarioSource | None) -> None:
@@ -122,10 +129,8 @@ class ReferenceServer(Controls):
         """Bind both ports and begin to serve; `with` does this."""
         if self._servers:
             raise RuntimeError("The reference server is running already")
-        store = open_store(None if self._data_dir is None else Path(self._data_dir))
         listeners = [bind(_HOST, 0), bind(_HOST, 0)]
-        address = AgentAddress(_HOST, port_of(listeners[1]))
-        front = self._front = Front(self._options, store, address, self._clock)
+        front = self._front = self._open_front(AgentAddress(_HOST, port_of(listeners[1])))
         self._servers = (
             BackgroundServer("app-server", listeners[0], front.app_server),
             BackgroundServer("agent-server", listeners[1], front.agent_server),
@@ -153,6 +158,14 @@ class ReferenceServer(Controls):
     ) -> None:
         self.stop()
 
+    def _open_front(self, address: AgentAddress) -> Frontage:
+        if self._recording is not None:
+            from openhands_reference_server.replay.front import ReplayFront
+
+            return ReplayFront(self._recording, address)
+        store = open_store(None if self._data_dir is None else Path(self._data_dir))
+        return Front(self._options, store, address, self._clock)
+
     def _running(self) -> tuple[BackgroundServer, ...]:
         if not self._servers:
             raise RuntimeError(_NOT_RUNNING)
@@ -163,3 +176,15 @@ def _read(scenario: ScenarioSource) -> Script:
     from openhands_reference_server import scenarios
 
     return scenarios.load(scenario)
+
+
+def _recording(path: Path) -> Recording:
+    """Read a recording; what that needs is loaded only now.
+
+    Raises:
+        RecordingError: it is none.
+        OSError: the file cannot be read.
+    """
+    from openhands_contract.recording import files
+
+    return files.read(path)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from openhands_reference_server.http.addresses import AgentAddress
+from openhands_reference_server.http.socketio_server import Wsgi
 from openhands_reference_server.scheduler import Clock
 from openhands_reference_server.storage import Store
 from openhands_reference_server.storage.directory import DirectoryStore
@@ -22,6 +23,21 @@ def open_store(data_dir: Path | None, lock: DirectoryLock | None = None) -> Stor
         StorageError: the directory cannot be used.
     """
     return MemoryStore() if data_dir is None else DirectoryStore(data_dir, lock)
+
+
+class Frontage(Protocol):
+    """What a process serves: a `Front`, or a recording."""
+
+    app_server: Wsgi
+    agent_server: Wsgi
+
+    def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Serve a request with the application of the port it came in on."""
+        ...
+
+    def close(self) -> None:
+        """End everything; who waits is let go."""
+        ...
 
 
 class Front:
@@ -41,7 +57,8 @@ class Front:
         self, options: ServerOptions, store: Store, agent_address: AgentAddress, clock: Clock | None = None
     ) -> None:
         self.root = Tenant(options, store, agent_address, clock)
-        self.app_server, self.agent_server = self.root.app_server, self.root.agent_server
+        self.app_server: Wsgi = self.root.app_server
+        self.agent_server: Wsgi = self.root.agent_server
         self._agent_port = str(agent_address.port)
 
     def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

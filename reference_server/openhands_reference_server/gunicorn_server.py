@@ -22,7 +22,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
-from openhands_reference_server.front import Front
+from openhands_reference_server.front import Frontage
 
 # Each open WebSocket takes a thread of the pool, which grows only as far as it is needed.
 _logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Worker(ThreadWorker):
         os._exit(0)
 
 
-def _front_of(worker: Worker) -> Front:
+def _front_of(worker: Worker) -> Frontage:
     return cast("GunicornServer", worker.app).front
 
 
@@ -114,10 +114,10 @@ class GunicornServer(BaseApplication):
         ready: called in the worker when it is about to serve.
     """
 
-    front: Front
+    front: Frontage
 
     def __init__(
-        self, listeners: list[socket.socket], open_front: Callable[[], Front], ready: Callable[[], None]
+        self, listeners: list[socket.socket], open_front: Callable[[], Frontage], ready: Callable[[], None]
     ) -> None:
         self._listeners = listeners
         self._open_front = open_front

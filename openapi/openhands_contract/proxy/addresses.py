@@ -137,5 +137,3 @@ def end_to_end(headers: Headers, without: Iterable[str] = ()) -> list[tuple[str,
 
 def _names_origin(name: str) -> bool:
     return name.lower() in _NAMING_AN_ORIGIN
-
-

@@ -6,7 +6,6 @@ which would be an error that the client would not have seen without the proxy.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -40,12 +39,15 @@ _KEPT_BYTES = 8 * 1024 * 1024
 _WHOLE_BYTES = 1024 * 1024
 _LONGEST_LINE = 128 * 1024
 _CONNECT_SECONDS = 30.0
-_FROM_UPSTREAM = "openhands.headers"
 _refusals: ContextVar[list[Refusal]] = ContextVar("refusals")
 
 
-class Unreachable(Exception):
-    """The server gave no answer; the text says why."""
+class _Answer(web.StreamResponse):
+    """An answer with the headers it was given, and no others."""
+
+    def __init__(self, status: int, headers: list[tuple[str, str]], reason: str | None = None) -> None:
+        super().__init__(status=status, reason=reason, headers=CIMultiDict(headers))
+        self.given = frozenset(name.lower() for name, _ in headers)
 
 
 class Gateway:
@@ -99,9 +101,10 @@ class Gateway:
         upstream = self._addresses.upstream(server, asked)
         number, began = next(self._numbers), time.time()
         if upstream is None:
-            return _problem(
+            return await _send_problem(
+                request,
                 "The proxy knows no agent server yet: none was named in an answer of the app server. "
-                "Ask the app server for the conversation first, through the proxy."
+                "Ask the app server for the conversation first, through the proxy.",
             )
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._carry(number, asked, upstream, request, began)
@@ -124,13 +127,13 @@ class Gateway:
                 asked.method,
                 URL(upstream.url(asked.target), encoded=True),
                 headers=self._addresses.for_upstream(asked, upstream),
-                data=_observed(request.content, sent) if request.body_exists else None,
+                data=_noted(request.content, sent) if request.body_exists else None,
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = _why_unreachable(upstream, error)
             done(None, reason)
-            return _problem(reason)
+            return await _send_problem(request, reason)
         async with answer:
             return await self._answer(asked, upstream, request, answer, done)
 
@@ -144,26 +147,28 @@ class Gateway:
     ) -> web.StreamResponse:
         """Pass an answer on; break off where the server breaks off."""
         headers = _texts(answer.raw_headers)
-        response = _response(answer, self._addresses.for_client(headers, asked, upstream))
+        shown = self._addresses.for_client(headers, asked, upstream)
+        response = _Answer(answer.status, shown, answer.reason)
         rewriter = self._rewriter(asked, upstream, answer)
-        passed = Clipping(_KEPT_BYTES)
+        came, passed = Clipping(_KEPT_BYTES), Clipping(_KEPT_BYTES)
         broken = False
         try:
             length = answer.content_length
             if rewriter is not None and length is not None and length <= _WHOLE_BYTES:
-                await _send_whole(request, response, rewriter.whole(await answer.read()), passed)
+                came.take(await answer.read())
+                passed.take(rewriter.whole(came.body().data))
+                await _send_whole(request, response, passed.body().data)
             else:
-                await _stream(request, response, answer, rewriter, passed)
+                await _stream(request, response, _noted(answer.content, came), rewriter, passed)
         except (aiohttp.ClientError, TimeoutError) as error:
             broken = True
             if isinstance(error, aiohttp.ClientConnectionResetError):  # it is the client that has gone
                 raise
             _break_off(request)
         finally:
-            body = passed.body()
             if upstream.server is Server.APP and rewriter is not None:
-                self._addresses.agents.learn_keys(body.data)
-            done(Answer(answer.status, headers, body, broken))
+                self._addresses.agents.learn_keys(came.body().data)
+            done(Answer(answer.status, headers, passed.body(), broken))
         return response
 
     def _rewriter(
@@ -197,11 +202,11 @@ class Gateway:
             if not refusals:
                 reason = _why_unreachable(upstream, error)
                 self._tell(Exchange(number, upstream.server, asked, None, reason, began, took))
-                return _problem(reason)
+                return await _send_problem(request, reason)
             answer = refusals[0].answer
             self._tell(Exchange(number, upstream.server, asked, answer, "", began, took))
             shown = self._addresses.for_client(answer.headers, asked, upstream)
-            return _whole_response(answer.status, shown, answer.body.data)
+            return await _send_whole(request, _Answer(answer.status, shown), answer.body.data)
         async with behind:
             chosen = (behind.protocol,) if behind.protocol else ()
             front = web.WebSocketResponse(
@@ -222,59 +227,39 @@ class Gateway:
         return self._session
 
 
-async def _observed(content: aiohttp.StreamReader, sent: Clipping) -> AsyncIterator[bytes]:
-    """The body of a request while it arrives."""
+async def _noted(content: aiohttp.StreamReader, kept: Clipping) -> AsyncIterator[bytes]:
+    """A body while it arrives."""
     async for chunk in content.iter_any():
-        sent.take(chunk)
+        kept.take(chunk)
         yield chunk
 
 
-def _response(answer: aiohttp.ClientResponse, headers: list[tuple[str, str]]) -> web.StreamResponse:
-    """An answer without its body."""
-    return _with_headers(web.StreamResponse(status=answer.status, reason=answer.reason), headers)
-
-
-def _with_headers(response: web.StreamResponse, headers: list[tuple[str, str]]) -> web.StreamResponse:
-    response.headers.extend(CIMultiDict(headers))
-    response[_FROM_UPSTREAM] = {name.lower() for name, _ in headers}
-    return response
-
-
-def _whole_response(status: int, headers: list[tuple[str, str]], body: bytes) -> web.StreamResponse:
-    kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
-    response = web.Response(status=status, body=body)
-    response.headers.popall("Content-Type", None)
-    return _with_headers(response, kept)
-
-
-async def _send_whole(
-    request: web.Request, response: web.StreamResponse, body: bytes, passed: Clipping
-) -> None:
+async def _send_whole(request: web.Request, response: _Answer, body: bytes) -> web.StreamResponse:
     """Send an answer that was read as a whole, and may have another length now."""
-    passed.take(body)
     if request.method != "HEAD":
         response.content_length = len(body)
     await response.prepare(request)
     if request.method != "HEAD":
         await response.write(body)
     await response.write_eof()
+    return response
 
 
 async def _stream(
     request: web.Request,
     response: web.StreamResponse,
-    answer: aiohttp.ClientResponse,
+    content: AsyncIterator[bytes],
     rewriter: Rewriter | None,
     passed: Clipping,
 ) -> None:
     """Send an answer while it arrives."""
     if rewriter is not None:
         response.headers.popall("Content-Length", None)
-    if "Content-Length" not in response.headers and request.version >= aiohttp.HttpVersion11:
-        if response.status not in (204, 304) and request.method != "HEAD":
-            response.enable_chunked_encoding()
+    has_body = response.status not in (204, 304) and request.method != "HEAD"
+    if has_body and "Content-Length" not in response.headers and request.version >= aiohttp.HttpVersion11:
+        response.enable_chunked_encoding()
     await response.prepare(request)
-    async for chunk in answer.content.iter_any():
+    async for chunk in content:
         await _send(response, rewriter.feed(chunk) if rewriter else chunk, passed)
     if rewriter is not None:
         await _send(response, rewriter.finish(), passed)
@@ -293,13 +278,10 @@ def _break_off(request: web.Request) -> None:
         request.transport.abort()
 
 
-def _problem(reason: str) -> web.Response:
-    """The proxy's own answer when there is none from behind it."""
-    response = web.Response(
-        status=502, body=json.dumps({"detail": reason}).encode(), content_type="application/json"
-    )
-    response[_FROM_UPSTREAM] = {"content-type"}
-    return response
+async def _send_problem(request: web.Request, reason: str) -> web.StreamResponse:
+    """Send the proxy's own answer when there is none from behind it."""
+    body = json.dumps({"detail": reason}).encode()
+    return await _send_whole(request, _Answer(502, [("Content-Type", "application/json")]), body)
 
 
 def _why_unreachable(upstream: Upstream, error: Exception) -> str:
@@ -308,10 +290,10 @@ def _why_unreachable(upstream: Upstream, error: Exception) -> str:
 
 async def _add_nothing(request: web.Request, response: web.StreamResponse) -> None:
     """Take back the headers that aiohttp adds on its own."""
-    given = response.get(_FROM_UPSTREAM, ())
-    for name in ("Server", "Date", "Content-Type"):
-        if name.lower() not in given:
-            response.headers.popall(name, None)
+    if isinstance(response, _Answer):
+        for name in ("Server", "Date", "Content-Type"):
+            if name.lower() not in response.given:
+                response.headers.popall(name, None)
 
 
 async def _keep_refusal(

@@ -58,15 +58,17 @@ class RecordingFile:
 
     Args:
         path: the file; one that is there is overwritten.
-        heading: what it is about.
 
     Raises:
         OSError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, heading: Heading) -> None:
+    def __init__(self, path: Path) -> None:
         self._redaction = Redaction()
         self._file: TextIO = path.open("w", encoding="utf-8")
+
+    def begin(self, heading: Heading) -> None:
+        """Write what it is about, before anything passes."""
         self._write(
             {
                 "type": "recording",
@@ -122,7 +124,9 @@ def _heading(path: Path, line: bytes) -> Heading:
     if content.get("type") != "recording":
         raise RecordingError(f"{path}, line 1: this is not a recording; its first line has another type")
     if content.get("version") != VERSION:
-        raise RecordingError(f"{path}, line 1: version {content.get('version')} cannot be read, only {VERSION}")
+        raise RecordingError(
+            f"{path}, line 1: version {content.get('version')} cannot be read, only {VERSION}"
+        )
     try:
         return Heading(*(content[name] for name in ("upstream", "app_url", "agent_url", "dialect", "at")))
     except KeyError as missing:

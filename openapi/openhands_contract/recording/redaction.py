@@ -86,6 +86,11 @@ class Redaction:
                 self._learn_body(fact.data, "")
                 return replace(fact, data=self._data(fact.data))
 
+    def request(self, request: Request) -> Request:
+        """A request without its secrets."""
+        self._learn_request(request)
+        return self._request(request)
+
     # -- learning -----------------------------------------------------------------------------------
 
     def _learn_request(self, request: Request) -> None:
@@ -163,9 +168,9 @@ def without_user(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def is_secret_name(name: str) -> bool:
-    """Does what is called so hold a secret?"""
-    return _is_secret(name)
+def levelled(text: str) -> str:
+    """A redacted text with the same placeholder for every secret, so that texts of two runs can be compared."""
+    return _PLACEHOLDER.sub("redacted", text)
 
 
 def _is_secret(name: str) -> bool:

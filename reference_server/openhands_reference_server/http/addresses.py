@@ -22,7 +22,11 @@ class AgentAddress:
 
     def url(self) -> str:
         """`http://host:port`, without a slash at the end."""
-        host = _asked_host() if self.host in _WILDCARDS else self.host
+        return self.url_for(_asked_host() if self.host in _WILDCARDS else self.host)
+
+    def url_for(self, asked_host: str) -> str:
+        """The same for somebody who has called the app server by this name."""
+        host = asked_host if self.host in _WILDCARDS else self.host
         return f"http://{bracketed(host)}:{self.port}"
 
 

@@ -26,7 +26,9 @@ _logger = logging.getLogger(__name__)
 _PATIENCE = 5.0
 _POLL_SECONDS = 20.0
 _FAREWELL = 0.5
-_NOT_REPLAYED = frozenset({"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"})
+_NOT_REPLAYED = frozenset(
+    {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
+)
 _NO_CONTENT = (204, 304)
 _NOOP = b"6"
 
@@ -68,18 +70,26 @@ class ReplayFront:
         addresses = self._addresses(server, environ)
         request = addresses.recorded_request(_request_of(environ))
         recorded, is_new = self._repertoire.next(server, request)
-        match recorded:
-            case None:
-                return self._not_recorded(server, request, start_response)
-            case RecordedSocket():
-                self._play_socket(recorded, addresses, environ)
-            case Exchange(answer=None):
-                return _problem(start_response, "502 Bad Gateway", recorded.error)
-            case Exchange(answer=Answer() as answer):
-                self._keep_pace(recorded, is_new)
-                if not is_new and _is_poll(recorded):
-                    answer = Answer(answer.status, answer.headers, Body.of(_NOOP))
-                return _answer(answer, addresses, start_response)
+        if recorded is None:
+            return self._not_recorded(server, request, start_response)
+        if isinstance(recorded, RecordedSocket):
+            self._play_socket(recorded, addresses, environ)
+        return self._play_exchange(recorded, is_new, addresses, start_response)
+
+    def _play_exchange(
+        self,
+        recorded: Exchange,
+        is_new: bool,
+        addresses: _Addresses,
+        start_response: Callable[..., Any],
+    ) -> Iterable[bytes]:
+        self._keep_pace(recorded, is_new)
+        answer = recorded.answer
+        if answer is None:
+            return _problem(start_response, "502 Bad Gateway", recorded.error)
+        if not is_new and _is_poll(recorded):
+            answer = Answer(answer.status, answer.headers, Body.of(_NOOP))
+        return _answer(answer, addresses, start_response)
 
     def _keep_pace(self, exchange: Exchange, is_new: bool) -> None:
         """Note what was asked; let a long poll take as long as what it waits for."""
@@ -105,7 +115,7 @@ class ReplayFront:
         agent_url = f"http://{host}" if server is Server.AGENT and host else self._agent_address_url(environ)
         recorded = self._recording.heading
         app = [(recorded.app_url, f"http://{host}")] if server is Server.APP and host else []
-        return _Addresses(tuple([(recorded.agent_url, agent_url), *app]))
+        return _Addresses(((recorded.agent_url, agent_url), *app))
 
     def _agent_address_url(self, environ: dict[str, Any]) -> str:
         asked = WerkzeugRequest(environ).host.rpartition(":")[0] or "127.0.0.1"

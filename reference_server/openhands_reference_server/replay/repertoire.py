@@ -14,10 +14,9 @@ import threading
 from collections import defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any
 
 from openhands_contract.recording.files import Recording
-from openhands_contract.recording.redaction import is_secret_name
+from openhands_contract.recording.redaction import Redaction, levelled
 from openhands_contract.traffic import Exchange, Frame, Request, Server, SocketOpened
 
 _VOLATILE = frozenset({"t"})
@@ -43,6 +42,7 @@ class Repertoire:
     def __init__(self, recording: Recording) -> None:
         self._sequences: dict[Hashable, list[Recorded]] = defaultdict(list)
         self._played: dict[Hashable, int] = defaultdict(int)
+        self._redaction = Redaction()
         self._lock = threading.Lock()
         frames: dict[int, list[Frame]] = defaultdict(list)
         for fact in recording.facts:
@@ -59,8 +59,8 @@ class Repertoire:
 
     def next(self, server: Server, request: Request) -> tuple[Recorded | None, bool]:
         """What was recorded for a request, and whether it was not played before; None when nothing was."""
-        key = _key(server, request)
         with self._lock:
+            key = _key(server, self._redaction.request(request))
             sequence = self._sequences.get(key)
             if sequence is None:
                 return None, False
@@ -70,7 +70,8 @@ class Repertoire:
 
     def nearest(self, server: Server, request: Request) -> str:
         """The recorded request that is most like this one; empty when there is none."""
-        wanted = _label(server, request)
+        with self._lock:
+            wanted = _label(server, self._redaction.request(request))
         labels = {_label(*_asked(sequence[0])) for sequence in self._sequences.values()}
         found = difflib.get_close_matches(wanted, sorted(labels), n=1, cutoff=0.0)
         return found[0] if found else ""
@@ -137,12 +138,9 @@ def _asked(recorded: Recorded) -> tuple[Server, Request]:
 def _key(server: Server, request: Request) -> Hashable:
     """What has to be equal for two requests to be the same."""
     upgrades = request.header("Upgrade").lower() == "websocket"
-    query = sorted(
-        (name, "" if is_secret_name(name) else value)
-        for name, value in request.query
-        if name not in _VOLATILE
-    )
-    return server, request.method, upgrades, request.decoded_path, tuple(query), _comparable(request)
+    query = sorted((name, levelled(value)) for name, value in request.query if name not in _VOLATILE)
+    path = levelled(request.decoded_path)
+    return server, request.method, upgrades, path, tuple(query), _comparable(request)
 
 
 def _comparable(request: Request) -> str | bytes:
@@ -152,26 +150,13 @@ def _comparable(request: Request) -> str | bytes:
     if boundary is not None:
         return data.replace(boundary.group(1).encode(), b"boundary")
     try:
-        return json.dumps(_without_secrets(json.loads(data)), sort_keys=True)
+        return levelled(json.dumps(json.loads(data), sort_keys=True))
     except ValueError:
         return data
 
 
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            name: None if isinstance(item, str) and is_secret_name(name) else _without_secrets(item)
-            for name, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_without_secrets(item) for item in value]
-    return value
-
-
 def _label(server: Server, request: Request) -> str:
-    """A request in one line, without secrets."""
-    query = "&".join(f"{name}={value}" for name, value in request.query if not is_secret_name(name))
-    target = f"{request.path}?{query}" if query else request.path
+    """A redacted request in one line."""
     compared = _comparable(request)
     body = compared.decode("utf-8", "replace") if isinstance(compared, bytes) else compared
-    return f"{request.method} {target} ({server}) {body}".strip()[:_LONGEST_LABEL]
+    return f"{request.method} {request.target} ({server}) {body}".strip()[:_LONGEST_LABEL]

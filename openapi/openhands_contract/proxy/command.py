@@ -1,0 +1,3 @@
+"""The command `openhands-contract proxy`."""
+
+from __future__ import annotations
