@@ -249,7 +249,7 @@ def serve(
             enable_bash=enable_bash,
             dialect=dialects.named(dialect),
         ),
-        recording=None if replay is None else _read(replay),
+        recording=None if replay is None else _recording(replay),
     )
     if backend == "gunicorn" or (backend == "auto" and _has_gunicorn()):
         _serve_on_gunicorn(settings, listeners)
@@ -311,7 +311,7 @@ def _listen(host: str, port: int, option: str) -> socket.socket:
         ) from error
 
 
-def _read(recording: Path) -> files.Recording:
+def _recording(recording: Path) -> files.Recording:
     try:
         return files.read(recording)
     except (files.RecordingError, OSError) as error:

@@ -6,6 +6,7 @@ which would be an error that the client would not have seen without the proxy.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -134,6 +135,9 @@ class Gateway:
             reason = _why_unreachable(upstream, error)
             done(None, reason)
             return await _send_problem(request, reason)
+        except asyncio.CancelledError:
+            done(None, "the client did not wait for the answer")
+            raise
         async with answer:
             return await self._answer(asked, upstream, request, answer, done)
 

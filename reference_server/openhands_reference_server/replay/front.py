@@ -30,7 +30,7 @@ _NOT_REPLAYED = frozenset(
     {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
 )
 _NO_CONTENT = (204, 304)
-_NOOP = b"6"
+_NOTHING_NEW = Answer(200, (("Content-Type", "text/plain; charset=UTF-8"),), Body.of(b"6"))
 
 
 class ReplayFront:
@@ -83,22 +83,18 @@ class ReplayFront:
         addresses: _Addresses,
         start_response: Callable[..., Any],
     ) -> Iterable[bytes]:
-        self._keep_pace(recorded, is_new)
         answer = recorded.answer
-        if answer is None:
-            return _problem(start_response, "502 Bad Gateway", recorded.error)
-        if not is_new and _is_poll(recorded):
-            answer = Answer(answer.status, answer.headers, Body.of(_NOOP))
-        return _answer(answer, addresses, start_response)
-
-    def _keep_pace(self, exchange: Exchange, is_new: bool) -> None:
-        """Note what was asked; let a long poll take as long as what it waits for."""
-        self._pace.note(exchange)
-        if _is_poll(exchange):
-            if is_new:
-                self._pace.wait_until(exchange.at + exchange.seconds, exchange.at)
+        if _is_poll(recorded):
+            if is_new and answer is not None:
+                self._pace.wait_until(recorded.at + recorded.seconds, recorded.at)
             else:
                 self._pace.rest(_POLL_SECONDS)
+                answer = _NOTHING_NEW
+        else:
+            self._pace.note(recorded)
+        if answer is None:
+            return _problem(start_response, "502 Bad Gateway", recorded.error)
+        return _answer(answer, addresses, start_response)
 
     def _not_recorded(
         self, server: Server, request: Request, start_response: Callable[..., Any]

@@ -115,9 +115,10 @@ class Pace:
             self._made |= due
 
     def rest(self, seconds: float) -> None:
-        """Wait for nothing but the end."""
+        """Wait for something to be asked that may change something, or the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._over, seconds)
+            if not self._over:
+                self._changed.wait(seconds)
 
     def end(self) -> None:
         """Let everybody go."""

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import engineio
 import pytest
+import requests
 import socketio
 from socketio.exceptions import ConnectionError as NotConnected
 
@@ -43,7 +44,9 @@ class Ear:
     """One connection, and the frames that came over it."""
 
     def __init__(self, namespace: str = "/") -> None:
-        self.client = _Client(reconnection=False, logger=_QUIET, engineio_logger=_QUIET)
+        session = requests.Session()
+        session.headers["Connection"] = "close"  # the library leaves connections that are kept alive
+        self.client = _Client(reconnection=False, logger=_QUIET, engineio_logger=_QUIET, http_session=session)
         self._frames: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.client.on("oh_event", self._frames.put)
         self.refusal = ""
@@ -94,6 +97,8 @@ def listening(
         _let_it_say_all(ear.client.eio)
         ear.client.disconnect()
         ear.client.eio.worker.shutdown(wait=False)
+        if ear.client.eio.ws is not None:  # nor does it close the one that the server has closed first
+            ear.client.eio.ws.shutdown()
 
 
 def _let_it_say_all(engine: engineio.Client) -> None:
