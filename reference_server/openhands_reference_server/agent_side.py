@@ -13,7 +13,15 @@ from openhands_reference_server.broadcast import Subscription
 from openhands_reference_server.core import Core, conversation_topic
 from openhands_reference_server.domain import paging, v1, v1_events
 from openhands_reference_server.domain.changes import Event
-from openhands_reference_server.domain.errors import ConversationIdTaken, ConversationNotFound, ServerClosing
+from openhands_reference_server.domain.errors import (
+    AlreadyRunning,
+    ConversationIdTaken,
+    ConversationNotFound,
+    EventNotFound,
+    ForkSourceEvent,
+    ServerClosing,
+    UserRoleExpected,
+)
 from openhands_reference_server.domain.event_log import EventFilter
 from openhands_reference_server.domain.identifiers import canonical
 from openhands_reference_server.domain.paging import Key
@@ -149,22 +157,76 @@ class AgentSide:
     def send_message(
         self, conversation_id: str, items: list[dict[str, Any]], *, role: str, run: bool
     ) -> None:
-        """A message of the user to the agent."""
+        """A message to the agent, of the user unless it says otherwise.
+
+        Raises:
+            UserRoleExpected: it does, and this server takes messages of the user only.
+        """
+        if role != "user" and self._core.dialect.user_messages_only:
+            raise UserRoleExpected
         with self._core.lock, self._core.changing_v1(self._core.v1(conversation_id)) as changes:
             v1.send_message(changes, items, role=role, run=run)
 
     def run(self, conversation_id: str, still_there: StillThere = lambda: True) -> None:
-        """Let the agent go on, and wait until it rests.
+        """Let the agent go on, and wait until it rests; some servers do not wait, and run nothing twice.
 
         Raises:
+            AlreadyRunning: it runs already, and this is such a server.
             ServerClosing: the server ends before the run does.
         """
+        waits = self._core.dialect.run_waits
         with self._core.lock:
             conversation = self._core.v1(conversation_id)
+            if conversation.working and not waits:
+                raise AlreadyRunning
             self._publish_full_state(conversation.id)
             with self._core.changing_v1(conversation) as changes:
                 v1.start_run(changes)
-            self._wait_for_rest(conversation.id, still_there)
+            if waits:
+                self._wait_for_rest(conversation.id, still_there)
+
+    def cut_short(self, conversation_id: str) -> None:
+        """Hold the agent in the middle of a step."""
+        self.change(conversation_id, v1.cut_short)
+
+    def fork(self, conversation_id: str, request: Mapping[str, Any]) -> V1Conversation:
+        """A copy of a conversation in the same sandbox.
+
+        Raises:
+            ConversationIdTaken: the id it is to have is that of another.
+            ForkSourceEvent: it is to end with an event that does not exist.
+        """
+        with self._core.lock:
+            source, wanted = self._core.v1(conversation_id), request.get("id")
+            if wanted is not None and self._core.conversations.get(canonical(wanted)) is not None:
+                raise ConversationIdTaken(wanted)
+            last = request.get("from_event_id")
+            with self._core.changing_v1(None) as changes:
+                v1.fork(
+                    changes,
+                    source,
+                    self._events_up_to(source.id, last),
+                    conversation_id=self._core.new_conversation_id() if wanted is None else canonical(wanted),
+                    from_event_id=last,
+                    reset_metrics=request.get("reset_metrics", True),
+                    title=(request.get("title") or "").strip() or None,
+                    tags=source.tags if request.get("tags") is None else request["tags"],
+                )
+            return changes.state
+
+    def _events_up_to(self, conversation_id: str, last: str | None) -> list[Event]:
+        log = self._core.log(conversation_id)
+        if last is None:
+            return list(log.events)
+        try:
+            return log.events[: log.events.index(log.get(last)) + 1]
+        except EventNotFound as error:
+            raise ForkSourceEvent(last) from error
+
+    def final_response(self, conversation_id: str) -> str:
+        """What the agent said at its end; empty before that."""
+        with self._core.lock:
+            return v1.final_response(self._core.log(self._core.v1(conversation_id).id).events)
 
     def pause(self, conversation_id: str) -> None:
         """Hold the agent."""
@@ -186,20 +248,26 @@ class AgentSide:
             asked = conversation.execution_status == v1.WAITING
             with self._core.changing_v1(conversation) as changes:
                 v1.confirm(changes, accept=accept, reason=reason)
-            if accept and asked:
+            if accept and asked and self._core.dialect.run_waits:
                 self._wait_for_rest(conversation.id, still_there)
 
     # -- events -------------------------------------------------------------------------------------
 
     def watch(
-        self, conversation_id: str, *, resend_all: bool, notify: Callable[[], None]
+        self, conversation_id: str, *, resend: EventFilter | None, notify: Callable[[], None]
     ) -> tuple[list[Event], Subscription]:
-        """Listen to a V1 conversation: what to show first, and everything that follows it without a gap."""
+        """Listen to a V1 conversation: what to show first, and everything that follows it without a gap.
+
+        Args:
+            conversation_id: the conversation.
+            resend: which of the stored events to show; None shows none.
+            notify: called when there is news.
+        """
         with self._core.lock:
             conversation = self._core.v1(conversation_id)
             first = [self.full_state(conversation)]
-            if resend_all:
-                first += self._core.log(conversation.id).events
+            if resend is not None:
+                first += filter(resend, self._core.log(conversation.id).events)
             return first, self._core.broadcast.subscribe(conversation_topic(conversation.id), notify=notify)
 
     def unwatch(self, conversation_id: str, subscription: Subscription) -> None:
@@ -233,9 +301,16 @@ class AgentSide:
             return self._core.log(self._core.v1(conversation_id).id).get(event_id)
 
     def batch_get_events(self, conversation_id: str, ids: Iterable[str]) -> list[Event | None]:
-        """Events of a V1 conversation by id, None where there is none."""
+        """Events of a V1 conversation by id, None where there is none.
+
+        Raises:
+            EventNotFound: there is one missing, and this server wants to know them all.
+        """
         with self._core.lock:
-            return self._core.log(self._core.v1(conversation_id).id).batch_get(ids)
+            log = self._core.log(self._core.v1(conversation_id).id)
+            if self._core.dialect.batches_want_known_events:
+                return [log.get(one) for one in ids]
+            return log.batch_get(ids)
 
     def full_state(self, conversation: V1Conversation) -> Event:
         """The event that shows the whole state; never stored."""

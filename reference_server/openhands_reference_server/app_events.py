@@ -54,21 +54,23 @@ class AppEvents:
         """How many events a search would find."""
         return sum(map(keep, self._events_of(conversation_id)))
 
-    def batch_get(self, ids: Iterable[str]) -> list[Event | None]:
-        """Events by id, None where there is none."""
+    def batch_get(self, ids: Iterable[str], conversation_id: str | None = None) -> list[Event | None]:
+        """Events by id, of one conversation or of all; None where there is none."""
         with self._core.lock:
-            logs = [self._core.log(one.id) for one in self._core.conversations if _is_v1(one)]
+            logs = [self._core.log(one) for one in self._asked_for(conversation_id)]
             return [next(filter(None, (log.known(one) for log in logs)), None) for one in ids]
 
     def _events_of(self, conversation_id: str | None) -> list[Event]:
         with self._core.lock:
-            if conversation_id is None:
-                wanted = [one.id for one in self._core.conversations if _is_v1(one)]
-            else:
-                found = self._core.conversations.get(canonical(conversation_id))
-                wanted = [found.id] if isinstance(found, V1Conversation) else []
-            logs = [self._core.log(one) for one in wanted]
+            logs = [self._core.log(one) for one in self._asked_for(conversation_id)]
             return [event for log in logs for event in (*log.events, *log.reported)]
+
+    def _asked_for(self, conversation_id: str | None) -> list[str]:
+        """The ids of the conversations that are meant: one that exists, or all."""
+        if conversation_id is None:
+            return [one.id for one in self._core.conversations if _is_v1(one)]
+        found = self._core.conversations.get(canonical(conversation_id))
+        return [found.id] if isinstance(found, V1Conversation) else []
 
     # -- reports ------------------------------------------------------------------------------------
 

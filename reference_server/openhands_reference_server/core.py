@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from openhands_reference_server.broadcast import Broadcast, InProcessBroadcast
+from openhands_reference_server.dialects import DOCS, Dialect
 from openhands_reference_server.domain import conversations, sandbox, start_task, v0, v1
 from openhands_reference_server.domain.changes import Changes, Event, Fold, Record, State
 from openhands_reference_server.domain.conversations import Conversation
@@ -52,6 +53,7 @@ class Core:
         lock: held during every change; see the module.
         changed: notified after every change.
         script: what starts and agents do. It may be replaced: what has begun goes on as it began.
+        dialect: which server line the world plays.
         attend: called after every change of a conversation; set by `agents.Agents`.
     """
 
@@ -61,10 +63,12 @@ class Core:
         clock: Clock,
         broadcast: Broadcast | None = None,
         script: Script | None = None,
+        dialect: Dialect = DOCS,
     ) -> None:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.clock = clock
+        self.dialect = dialect
         self.broadcast = broadcast or InProcessBroadcast()
         self.script = script or AgentScript()
         self.scheduler = Scheduler(clock)

@@ -47,12 +47,19 @@ class _Walk:
 
 
 class Starts:
-    """All starts in progress of one world."""
+    """All starts in progress of one world.
 
-    def __init__(self, core: Core, workspaces: Workspaces) -> None:
+    Args:
+        core: the world's state.
+        workspaces: where repositories of V0 conversations are cloned to.
+        ready: told of each start task that is READY.
+    """
+
+    def __init__(self, core: Core, workspaces: Workspaces, ready: Callable[[StartTask], None]) -> None:
         self._core = core
         self._begun = 0
         self._workspaces = workspaces
+        self._ready = ready
         self._v0_starts: dict[str, object] = {}
 
     def forget(self) -> None:
@@ -160,6 +167,7 @@ class Starts:
             conversation = self._create(task, self._home_of(task))
         with self._core.changing_task(task) as changes:
             start_task.finish(changes, conversation.id, sandbox_id=conversation.sandbox_id)
+        self._ready(changes.state)
 
     def _create(self, task: StartTask, home: Sandbox) -> V1Conversation:
         request = task.request

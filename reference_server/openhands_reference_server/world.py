@@ -16,6 +16,7 @@ from uuid import uuid4
 from openhands_reference_server.agent_side import DELETED, AgentSide, StillThere
 from openhands_reference_server.agents import Agents
 from openhands_reference_server.app_events import AppEvents
+from openhands_reference_server.app_side import AppSide
 from openhands_reference_server.bash import Bash
 from openhands_reference_server.broadcast import Broadcast, Subscription
 from openhands_reference_server.core import Core, start_task_topic
@@ -39,6 +40,7 @@ from openhands_reference_server.domain.v1 import V1Conversation
 from openhands_reference_server.keys import SessionKeys
 from openhands_reference_server.live import Live, Room, V0Options
 from openhands_reference_server.notes import NoteBook
+from openhands_reference_server.pending import PendingMessages
 from openhands_reference_server.sandboxes import Sandboxes
 from openhands_reference_server.scheduler import Clock, SystemClock
 from openhands_reference_server.settings import Settings
@@ -118,6 +120,8 @@ class World:
         sandboxes: where V1 conversations live.
         agents: what the agent servers of the sandboxes do.
         events: the events of V1 conversations, as the app server knows them.
+        app_side: what the app server does for those who do not go to the agent server.
+        pending: messages for conversations that are still being started.
         live: those who follow V0 conversations.
         bash: the shells of sandboxes.
         sandbox_files: what the conversations of a sandbox share.
@@ -139,7 +143,7 @@ class World:
     ) -> None:
         self.dialect = dialect
         self.clock = clock or SystemClock()
-        self.core = Core(store, self.clock, broadcast, script)
+        self.core = Core(store, self.clock, broadcast, script, dialect)
         self.keys = SessionKeys(store.secret())
         v0_options = v0_options or V0Options()
         self.workspaces = Workspaces(self.core, store, v0_options.uploads)
@@ -152,7 +156,9 @@ class World:
         self.notes = NoteBook(self.core)
         self.vault = Vault(store.secret())
         self.settings = Settings(self.core, store)
-        self._starts = Starts(self.core, self.workspaces)
+        self.pending = PendingMessages(self.core)
+        self.app_side = AppSide(self.core, self.sandboxes, self.agents, self.sandbox_files)
+        self._starts = Starts(self.core, self.workspaces, self.pending.deliver)
         self._room = Room(self.core, v0_options.max_concurrent_conversations)
         self.live = Live(self.core, self.start, close_delay=v0_options.close_delay)
         self._started_at = self.clock.seconds()
@@ -264,9 +270,14 @@ class World:
             if conversation is None:
                 return False
             self.core.remove_tree(conversation, DELETED)
-            if isinstance(conversation, V1Conversation) and self.core.sandboxes.get(conversation.sandbox_id):
+            if isinstance(conversation, V1Conversation) and self._may_go(conversation.sandbox_id):
                 self.sandboxes.delete(conversation.sandbox_id)
             return True
+
+    def _may_go(self, sandbox_id: str) -> bool:
+        """Is there such a sandbox, and nobody in it who keeps it?"""
+        keeps = self.dialect.keeps_shared_sandboxes and self.core.conversations_in(sandbox_id)
+        return self.core.sandboxes.get(sandbox_id) is not None and not keeps
 
     def start(self, conversation_id: str) -> V0Conversation | ConversationView:
         """Start or resume; returns the conversation as it was found.

@@ -15,7 +15,7 @@ from openhands_reference_server.dialects.habits import Dialect
 from openhands_reference_server.dialects.openhands_1_0 import OPENHANDS_1_0
 from openhands_reference_server.dialects.openhands_1_11 import OPENHANDS_1_11
 
-DOCS = Dialect("docs")
+DOCS = Dialect(name="docs")
 _ALL: dict[str, Dialect] = {one.name: one for one in (DOCS, OPENHANDS_1_0, OPENHANDS_1_11)}
 
 __all__ = ["DOCS", "OPENHANDS_1_0", "OPENHANDS_1_11", "Dialect", "named"]

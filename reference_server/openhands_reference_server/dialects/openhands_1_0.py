@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from openhands_reference_server.dialects.habits import Dialect
 
-OPENHANDS_1_0 = Dialect("openhands-1.0")
+OPENHANDS_1_0 = Dialect(name="openhands-1.0")

@@ -14,6 +14,17 @@ class ServerClosing(DomainError):
         super().__init__("The server is shutting down")
 
 
+class NotForeseen(DomainError):
+    """Played only in dialects: the server they play stumbles here.
+
+    Args:
+        exception: what it says went wrong.
+    """
+
+    def __init__(self, exception: str = "") -> None:
+        super().__init__(exception)
+
+
 class ConversationNotFound(DomainError):
     """No conversation has this id."""
 
@@ -48,6 +59,21 @@ class SandboxPaused(DomainError):
 
     def __init__(self, sandbox_id: str) -> None:
         super().__init__(f"Sandbox is paused: {sandbox_id}")
+        self.sandbox_id = sandbox_id
+
+
+class SandboxGone(DomainError):
+    """The sandbox of a conversation was deleted."""
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"Sandbox not found for conversation {conversation_id}")
+
+
+class AgentServerRefused(DomainError):
+    """The agent server did not do what the app server asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__("Agent server error: 400")
 
 
 class ConversationIdTaken(DomainError):
@@ -62,10 +88,73 @@ class EventNotFound(DomainError):
 
     def __init__(self, event_id: str) -> None:
         super().__init__(f"Event not found: {event_id}")
+        self.event_id = event_id
 
 
 class IllegalTransition(DomainError):
     """The state machine has no such transition from where it stands."""
+
+
+class UserRoleExpected(DomainError):
+    """Some agent servers take messages of the user only."""
+
+    def __init__(self) -> None:
+        super().__init__("Only user messages are allowed to be sent to the agent.")
+
+
+class ToolDisabled(DomainError):
+    """This server has no such tool.
+
+    Args:
+        tool: what it is called.
+        setting: what would bring it.
+    """
+
+    def __init__(self, tool: str, setting: str) -> None:
+        super().__init__(f"{tool} is disabled in configuration")
+        self.setting = setting
+
+
+class AlreadyRunning(DomainError):
+    """Some servers do not run what runs already."""
+
+    def __init__(self) -> None:
+        super().__init__("Conversation already running. Wait for completion or pause first.")
+
+
+class GoalRunning(DomainError):
+    """The agent works already, on a goal or otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__("Conversation run or goal loop already running.")
+
+
+class NoGoal(DomainError):
+    """There is no goal that could be taken up again."""
+
+    def __init__(self) -> None:
+        super().__init__("no_resumable_goal")
+
+
+class ForkSourceEvent(DomainError):
+    """A copy is to end with an event that the conversation does not have."""
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(f"from_event_id not found: {event_id}")
+
+
+class TooManyPending(DomainError):
+    """A conversation that is not there yet keeps only so many messages."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"Too many pending messages. Maximum {most} messages per conversation.")
+
+
+class UnknownRevision(DomainError):
+    """Files are compared with the last commit, and with no other."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Cannot compare with {name}: this server compares with HEAD only")
 
 
 class NotRunning(DomainError):

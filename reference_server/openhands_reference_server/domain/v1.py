@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 from openhands_reference_server.domain import confirmation
 from openhands_reference_server.domain import v1_events as wire
 from openhands_reference_server.domain.changes import Changes, Event
+from openhands_reference_server.domain.errors import GoalRunning, NoGoal
 from openhands_reference_server.domain.identifiers import dashed
 from openhands_reference_server.domain.masking import MASK, masked
 from openhands_reference_server.domain.script import (
@@ -40,12 +41,15 @@ from openhands_reference_server.domain.turn import Turn
 
 IDLE, RUNNING, PAUSED, FINISHED = "idle", "running", "paused", "finished"
 WAITING, FAILED, STUCK = "waiting_for_confirmation", "error", "stuck"
+_HALTED = frozenset({PAUSED, FAILED, STUCK})
 DEFAULT_MODEL = "reference/scripted"
 _CONDENSED = frozenset(
     {"MessageEvent", "ActionEvent", "ObservationEvent", "UserRejectObservation", "AgentErrorEvent"}
 )
-_FOLDED_KEYS = frozenset({"execution_status", "confirmation_policy", "security_analyzer"})
+_FOLDED_KEYS = frozenset({"execution_status", "confirmation_policy", "security_analyzer", "goal"})
 DEFAULT_REJECTION = "User rejected the action."
+_RESUMED_GOAL = "Go on with the goal: {objective}"
+_REACHED = {"score": 1.0, "complete": True, "missing": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,9 @@ class V1Conversation:
             one. It is shown, and nothing else: the script does the work.
         secrets: names and descriptions. Values are not kept: the scripted agent needs none.
         metrics: what an agent server has reported; None when nothing was.
+        public, tags: what users have noted; shown, and nothing else.
+        forked_from_conversation_id, forked_from_event_id: what it was copied from, dashed, and up to where.
+        goal: how the last goal stands; None when there was none.
     """
 
     id: str
@@ -80,6 +87,11 @@ class V1Conversation:
     security_analyzer: Mapping[str, Any] | None = None
     secrets: Mapping[str, str | None] = field(default_factory=dict)
     metrics: Mapping[str, Any] | None = None
+    public: bool | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    forked_from_conversation_id: str | None = None
+    forked_from_event_id: str | None = None
+    goal: Mapping[str, Any] | None = None
     execution_status: str = IDLE
     calls: int = 0
     turn: Turn = field(default_factory=Turn)
@@ -93,6 +105,11 @@ class V1Conversation:
     def shown_title(self) -> str:
         """The title, or the default."""
         return self.title or default_title(self.id)
+
+    @property
+    def pursuing(self) -> bool:
+        """The agent works on a goal."""
+        return self.goal is not None and bool(self.goal["active"])
 
     @property
     def working(self) -> bool:
@@ -141,6 +158,10 @@ def fold(state: V1Conversation | None, record: Mapping[str, Any]) -> V1Conversat
             return state if metrics is None else replace(state, metrics=metrics)
         case "metrics":
             return replace(state, metrics=record["metrics"])
+        case "noted":
+            return replace(state, **record["changes"])
+        case "reset":
+            return replace(state, calls=0, turn=Turn())
         case _:
             return state
 
@@ -220,8 +241,20 @@ def rename(changes: Writing, title: str) -> None:
     changes.record("renamed", title=title.strip() or None)
 
 
+def note(changes: Writing, **known: Any) -> None:
+    """What users note about a conversation, by the names of its fields."""
+    changed = {name: value for name, value in known.items() if getattr(changes.state, name) != value}
+    if changed:
+        changes.record("noted", changes=changed)
+
+
 def send_message(changes: Writing, items: list[dict[str, Any]], *, role: str, run: bool) -> None:
-    """A message of the user; with `run` the agent answers it."""
+    """A message of the user; with `run` the agent answers it. It takes the place of a goal."""
+    stop_goal(changes)
+    _take_message(changes, items, role=role, run=run)
+
+
+def _take_message(changes: Writing, items: list[dict[str, Any]], *, role: str, run: bool) -> None:
     text = wire.text_of(items)
     if changes.state.execution_status == FINISHED:
         _set_status(changes, IDLE)
@@ -264,6 +297,87 @@ def interrupt(changes: Writing) -> None:
     """The server was stopped during a run: nobody paused it, but paused is what it is."""
     if changes.state.working:
         _set_status(changes, PAUSED)
+
+
+def cut_short(changes: Writing) -> None:
+    """Hold the agent in the middle of a step; nothing changes when it rests."""
+    if changes.state.working:
+        _set_status(changes, PAUSED)
+        _emit(changes, wire.interruption())
+
+
+def start_goal(changes: Writing, objective: str, max_iterations: int) -> None:
+    """Let the agent work on a goal: the scripted one reaches it with the turn that follows.
+
+    Raises:
+        GoalRunning: it works already.
+    """
+    if changes.state.working or changes.state.pursuing:
+        raise GoalRunning
+    goal = {"iteration": 0, "max_iterations": max_iterations, "objective": objective, "verdict": None}
+    _set_goal(changes, goal, active=True, status="running")
+    _take_message(changes, [wire.text_content(objective)], role="user", run=True)
+
+
+def stop_goal(changes: Writing) -> None:
+    """Give the goal up for now; the agent itself goes on."""
+    if changes.state.goal is not None and changes.state.pursuing:
+        _set_goal(changes, changes.state.goal, active=False, status="interrupted")
+
+
+def resume_goal(changes: Writing) -> None:
+    """Take the interrupted goal up again.
+
+    Raises:
+        GoalRunning: the agent works already.
+        NoGoal: none was interrupted.
+    """
+    goal = changes.state.goal
+    if changes.state.working or changes.state.pursuing:
+        raise GoalRunning
+    if goal is None or goal["status"] != "interrupted":
+        raise NoGoal
+    _set_goal(changes, goal, active=True, status="running")
+    nudge = _RESUMED_GOAL.format(objective=goal["objective"])
+    _take_message(changes, [wire.text_content(nudge)], role="user", run=True)
+
+
+def fork(
+    changes: Writing,
+    source: V1Conversation,
+    events: Iterable[Event],
+    *,
+    conversation_id: str,
+    from_event_id: str | None,
+    reset_metrics: bool,
+    **noted: Any,
+) -> None:
+    """A copy of a conversation with these events of it, at rest."""
+    inherited = ("sandbox_id", "llm_model", "agent", "workspace", "max_iterations", "stuck_detection")
+    details = {name: getattr(source, name) for name in inherited}
+    origin = {"forked_from_conversation_id": dashed(source.id), "forked_from_event_id": from_event_id}
+    conversation = {**details, **origin, **noted, "id": conversation_id, "pr_number": []}
+    changes.record("created", version="V1", conversation=conversation)
+    for event in events:
+        changes.record("event", event=event)
+    calls = changes.state.calls
+    changes.record("reset")
+    if not reset_metrics:
+        note(changes, calls=calls)
+    if changes.state.execution_status != IDLE:
+        _set_status(changes, IDLE)
+
+
+def final_response(events: Sequence[Event]) -> str:
+    """What the agent said last, by finishing or in words; empty when it has not."""
+    for event in reversed(events):
+        if event["source"] != "agent":
+            continue
+        if event["kind"] == "ActionEvent" and event["tool_name"] == "finish":
+            return str((event["action"] or {}).get("message", ""))
+        if event["kind"] == "MessageEvent":
+            return wire.text_of(event["llm_message"]["content"])
+    return ""
 
 
 def set_confirmation_policy(changes: Writing, policy: Mapping[str, Any]) -> None:
@@ -470,6 +584,10 @@ def _come_to_rest(changes: Writing) -> None:
         return
     _set_status(changes, FINISHED, turn=turn)
     _emit_stats(changes)
+    goal = changes.state.goal
+    if goal is not None and changes.state.pursuing:
+        reached = {**goal, "iteration": goal["iteration"] + 1, "verdict": _REACHED}
+        _set_goal(changes, reached, active=False, status="complete")
 
 
 # -- records ----------------------------------------------------------------------------------------
@@ -490,6 +608,12 @@ def _emit(changes: Writing, body: Event, *, turn: Turn | None = None, event_id: 
 
 def _set_status(changes: Writing, status: str, *, turn: Turn | None = None) -> None:
     _emit(changes, wire.state_update("execution_status", status), turn=turn)
+    if status in _HALTED:
+        stop_goal(changes)
+
+
+def _set_goal(changes: Writing, goal: Mapping[str, Any], *, active: bool, status: str) -> None:
+    _emit(changes, wire.state_update("goal", {**goal, "active": active, "status": status}))
 
 
 def _emit_stats(changes: Writing) -> None:

@@ -13,22 +13,24 @@ from uuid import UUID
 from openhands_reference_server.domain.changes import Event
 from openhands_reference_server.domain.script import Run, Write, Written
 
-EVENT_KINDS = (
-    "Condensation",
-    "CondensationRequest",
-    "CondensationSummaryEvent",
-    "ConversationErrorEvent",
-    "ConversationStateUpdateEvent",
-    "LLMCompletionLogEvent",
-    "ActionEvent",
-    "MessageEvent",
-    "AgentErrorEvent",
-    "ObservationEvent",
-    "UserRejectObservation",
-    "SystemPromptEvent",
-    "TokenEvent",
-    "PauseEvent",
-)
+_PACKAGE = "openhands.sdk.event"
+_MODULES = {
+    "Condensation": "condenser",
+    "CondensationRequest": "condenser",
+    "CondensationSummaryEvent": "condenser",
+    "ConversationErrorEvent": "conversation_error",
+    "ConversationStateUpdateEvent": "conversation_state",
+    "LLMCompletionLogEvent": "llm_completion_log",
+    "ActionEvent": "llm_convertible.action",
+    "MessageEvent": "llm_convertible.message",
+    "AgentErrorEvent": "llm_convertible.observation",
+    "ObservationEvent": "llm_convertible.observation",
+    "UserRejectObservation": "llm_convertible.observation",
+    "SystemPromptEvent": "llm_convertible.system",
+    "TokenEvent": "token",
+    "PauseEvent": "user_action",
+    "InterruptEvent": "user_action",
+}
 _SYSTEM_PROMPT = "You are the scripted agent of the OpenHands reference server. You follow your script."
 _RESPONSE_ID = "scripted-completion"
 THINKING_RISK = "LOW"
@@ -42,6 +44,12 @@ def event_id(text: str) -> str:
         return str(UUID(text))
     except ValueError:
         return text
+
+
+def kind_at(path: str) -> str:
+    """The kind whose class has this full Python path; no kind at all when none has it."""
+    name = path.rpartition(".")[2]
+    return name if path == f"{_PACKAGE}.{_MODULES.get(name)}.{name}" else ""
 
 
 def text_content(text: str) -> dict[str, Any]:
@@ -303,6 +311,11 @@ def condensation(forgotten: list[str], summary: str) -> Event:
 def pause() -> Event:
     """The user paused the run."""
     return {"kind": "PauseEvent", "source": "user"}
+
+
+def interruption() -> Event:
+    """The user stopped the run in the middle of a step."""
+    return {"kind": "InterruptEvent", "source": "user"}
 
 
 def usage(calls: int) -> dict[str, Any]:

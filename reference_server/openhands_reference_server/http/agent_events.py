@@ -6,7 +6,8 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from openhands_reference_server.domain import v1
+from openhands_reference_server.dialects import Dialect
+from openhands_reference_server.domain import v1, v1_events
 from openhands_reference_server.domain.event_log import EventFilter
 from openhands_reference_server.http.answers import SUCCESS, asked, caller_waits, json_answer
 from openhands_reference_server.http.session import conversation_of_key
@@ -24,7 +25,7 @@ def blueprint(world: World) -> Blueprint:
         query = asked().query
         items, next_page_id = world.agents.search_events(
             conversation_of_key(world, conversation_id).id,
-            _filter(query),
+            _filter(query, world.dialect),
             page_id=query["page_id"],
             limit=query["limit"],
             newest_first=query["sort_order"] == "TIMESTAMP_DESC",
@@ -34,7 +35,7 @@ def blueprint(world: World) -> Blueprint:
     @routes.get(f"{_PREFIX}/count", endpoint="countEvents")
     def count(conversation_id: str) -> Response:
         conversation = conversation_of_key(world, conversation_id)
-        return json_answer(world.agents.count_events(conversation.id, _filter(asked().query)))
+        return json_answer(world.agents.count_events(conversation.id, _filter(asked().query, world.dialect)))
 
     @routes.get(f"{_PREFIX}/<event_id:event_id>", endpoint="getEvent")
     def get(conversation_id: str, event_id: str) -> Response:
@@ -66,9 +67,12 @@ def blueprint(world: World) -> Blueprint:
     return routes
 
 
-def _filter(query: Any) -> EventFilter:
+def _filter(query: Any, dialect: Dialect) -> EventFilter:
+    kind = query["kind"]
+    if dialect.full_kind_paths and kind is not None:
+        kind = v1_events.kind_at(kind)
     return EventFilter(
-        kind=query["kind"],
+        kind=kind,
         source=query["source"],
         body=query["body"],
         since=query["timestamp__gte"],

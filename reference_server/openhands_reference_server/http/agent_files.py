@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -10,11 +10,13 @@ from urllib.parse import quote
 
 from flask import Blueprint, Response, request
 
+from openhands_reference_server.app_side import changes_since, compared_with
 from openhands_reference_server.http import problems
-from openhands_reference_server.http.answers import SUCCESS, json_answer
+from openhands_reference_server.http.answers import SUCCESS, asked, json_answer
 from openhands_reference_server.http.forms import discard_rest, receive_files
 from openhands_reference_server.http.session import conversation_of_key, running_sandbox
 from openhands_reference_server.trajectory import archive
+from openhands_reference_server.workspace.git import Change
 from openhands_reference_server.workspace.sandbox_files import absolute_in_workspace
 from openhands_reference_server.world import World
 
@@ -47,38 +49,65 @@ def blueprint(world: World) -> Blueprint:
     @routes.get("/api/file/download/<file_path:path>", endpoint="downloadFileAtPath")
     def download(path: str) -> Response:
         file = files.of(running_sandbox(world)).open_file(absolute_in_workspace(path))
-        answer = _attachment(_pieces(file), PurePosixPath(path).name)
+        answer = attachment(pieces(file), PurePosixPath(path).name)
         answer.call_on_close(file.close)
         return answer
+
+    @routes.post("/api/file/upload", endpoint="uploadFile")
+    def upload_asked() -> Response:
+        return upload(asked().query["path"])
+
+    @routes.get("/api/file/download", endpoint="downloadFile")
+    def download_asked() -> Response:
+        return download(asked().query["path"])
 
     @routes.get("/api/file/download-trajectory/<conversation_id>", endpoint="downloadTrajectory")
     def download_trajectory(conversation_id: str) -> Response:
         conversation = conversation_of_key(world, conversation_id)
         file = archive(*world.agents.trajectory(conversation.id))
-        answer = _attachment(_pieces(file), f"{conversation.id}.zip")
+        answer = attachment(pieces(file), f"{conversation.id}.zip")
         answer.call_on_close(file.close)
         return answer
 
     @routes.get("/api/git/changes/<file_path:path>", endpoint="gitChangesAtPath")
     def git_changes(path: str) -> Response:
         found = files.changes(running_sandbox(world), path)
-        return json_answer([{"status": _STATUS[one.status], "path": one.path} for one in found])
+        return json_answer(git_changes_shown(found))
 
     @routes.get("/api/git/diff/<file_path:path>", endpoint="gitDiffAtPath")
     def git_diff(path: str) -> Response:
         modified, original = files.compare(running_sandbox(world), path)
         return json_answer({"modified": modified, "original": original})
 
+    @routes.get("/api/git/changes", endpoint="gitChanges")
+    def git_changes_asked() -> Response:
+        query = asked().query
+        found = changes_since(files, running_sandbox(world), query["path"], query["ref"])
+        return json_answer(git_changes_shown(found))
+
+    @routes.get("/api/git/diff", endpoint="gitDiff")
+    def git_diff_asked() -> Response:
+        query = asked().query
+        modified, original = compared_with(files, running_sandbox(world), query["path"], query["ref"])
+        return json_answer({"modified": modified, "original": original})
+
     return routes
 
 
-def _attachment(content: Iterator[bytes], name: str) -> Response:
+def git_changes_shown(found: Iterable[Change]) -> list[dict[str, str]]:
+    """Changes by the names V1 has for them."""
+    return [{"status": _STATUS[one.status], "path": one.path} for one in found]
+
+
+def attachment(content: Iterator[bytes], name: str, media_type: str = "application/octet-stream") -> Response:
+    """A file to be saved under this name."""
     plain = name.encode("ascii", "replace").decode().replace("\\", "_").replace('"', "_")
     disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
     named = {"Content-Disposition": disposition}
-    return Response(content, mimetype="application/octet-stream", headers=named)
+    return Response(content, mimetype=media_type, headers=named)
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
+def pieces(file: BinaryIO) -> Iterator[bytes]:
+    """The content of a file, as it is read."""
     while piece := file.read(_PIECE):
         yield piece

@@ -43,7 +43,13 @@ def create_agent_server(world: World) -> Flask:
         "agent-server",
         world.dialect,
         [
-            meta.blueprint(world, activity, partial(meta.agent_server_identity, world.dialect)),
+            meta.blueprint(
+                world,
+                activity,
+                partial(meta.agent_server_identity, world.dialect),
+                healthy=world.dialect.healthy,
+                ready={"status": "ready"},
+            ),
             agent_conversations.blueprint(world),
             agent_events.blueprint(world),
             agent_files.blueprint(world),
@@ -51,6 +57,7 @@ def create_agent_server(world: World) -> Flask:
             agent_bash.blueprint(world),
         ],
         domain_problem=problems.agent_server_problem,
+        rules=world.dialect.agent_rules,
         before=before,
     )
     sockets.install(app, world)

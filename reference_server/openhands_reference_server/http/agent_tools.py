@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
+from openhands_reference_server.domain.errors import ToolDisabled
 from openhands_reference_server.domain.v1_events import TOOLS
-from openhands_reference_server.http import problems
 from openhands_reference_server.http.answers import json_answer
 from openhands_reference_server.http.session import running_sandbox
 from openhands_reference_server.world import World
 
-_NO_EDITOR = "VSCode is disabled in configuration"
+_EDITOR = ("VSCode", "enable_vscode=true")
+_DESKTOP = ("Desktop", "enable_vnc=true")
 
 
 def blueprint(world: World) -> Blueprint:
@@ -24,15 +25,15 @@ def blueprint(world: World) -> Blueprint:
 
     @routes.get("/api/vscode/url", endpoint="getVscodeUrl")
     def vscode_url() -> Response:
-        return problems.detail(503, _NO_EDITOR)
+        raise ToolDisabled(*_EDITOR)
 
     @routes.get("/api/vscode/status", endpoint="getVscodeStatus")
     def vscode_status() -> Response:
         running_sandbox(world)
-        return json_answer({"running": False, "enabled": False, "message": _NO_EDITOR})
+        return json_answer({"running": False, "enabled": False, "message": str(ToolDisabled(*_EDITOR))})
 
     @routes.get("/api/desktop/url", endpoint="getDesktopUrl")
     def desktop_url() -> Response:
-        return problems.detail(503, "Desktop is disabled in configuration")
+        raise ToolDisabled(*_DESKTOP)
 
     return routes

@@ -8,10 +8,12 @@ from flask import Flask, Response, request
 
 from openhands_reference_server.domain.identifiers import check_conversation_id
 from openhands_reference_server.http import (
+    app_conversation,
     app_conversations,
     events,
     feedback,
     meta,
+    pending_messages,
     problems,
     sandboxes,
     settings,
@@ -47,7 +49,13 @@ def create_app_server(
         access: who may call it; everybody by default.
         runtimes: where V0 conversations live, if they have runtimes of their own.
     """
-    views = Views(agent_server, world.keys, world.live.connections, nested=runtimes is not None)
+    views = Views(
+        agent_server,
+        world.keys,
+        world.live.connections,
+        nested=runtimes is not None,
+        dialect=world.dialect,
+    )
     activity = meta.Activity()
     access = access or OpenAccess()
 
@@ -78,6 +86,8 @@ def create_app_server(
             feedback.blueprint(world),
             settings.blueprint(world),
             app_conversations.blueprint(world, views),
+            app_conversation.blueprint(world, views),
+            pending_messages.blueprint(world),
             start_tasks.blueprint(world, views),
             events.blueprint(world),
             sandboxes.blueprint(world, views),
@@ -85,6 +95,7 @@ def create_app_server(
             webhooks.blueprint(world),
         ],
         domain_problem=problems.app_server_problem,
+        rules=world.dialect.app_rules,
         before=before,
     )
 

@@ -16,6 +16,7 @@ from werkzeug.routing import BaseConverter, PathConverter
 
 from openhands_contract import documents
 from openhands_reference_server.dialects import Dialect
+from openhands_reference_server.dialects.answers import Rule
 from openhands_reference_server.domain.errors import DomainError
 from openhands_reference_server.http import cors, problems
 from openhands_reference_server.http.answers import dumps
@@ -71,6 +72,7 @@ def new_application(
     blueprints: list[Blueprint],
     *,
     domain_problem: Callable[[DomainError], Response],
+    rules: tuple[Rule, ...],
     before: Callable[[], Response | None],
 ) -> Flask:
     """Make one of the two applications.
@@ -80,6 +82,7 @@ def new_application(
         dialect: which of its dialects it speaks.
         blueprints: its routes, one blueprint per tag.
         domain_problem: how it says what the domain refuses.
+        rules: what its dialect says otherwise.
         before: looks at every request before it is validated (keys, ids), also where there is no route;
             may answer it.
     """
@@ -99,7 +102,7 @@ def new_application(
         app.register_blueprint(blueprint)
     _add_documents(app, document)
     _add_validation(app, validator(document_name, dialect), before)
-    problems.install(app, domain_problem)
+    problems.install(app, domain_problem, rules)
     app.after_request(_add_headers)
     return app
 

@@ -13,7 +13,7 @@ from openhands_reference_server.dialects import Dialect
 from openhands_reference_server.http.answers import json_answer
 from openhands_reference_server.world import World
 
-OPERATIONS = ("alive", "health", "serverInfo")
+OPERATIONS = ("alive", "health", "ready", "serverInfo")
 """These never need a key."""
 
 
@@ -33,8 +33,23 @@ class Activity:
         return time.monotonic() - self._last
 
 
-def blueprint(world: World, activity: Activity, more: Callable[[], dict[str, Any]]) -> Blueprint:
-    """The routes; `more` is what this server says beside its times."""
+def blueprint(
+    world: World,
+    activity: Activity,
+    more: Callable[[], dict[str, Any]],
+    *,
+    healthy: Any = "OK",
+    ready: Any = "OK",
+) -> Blueprint:
+    """The routes.
+
+    Args:
+        world: what the server serves.
+        activity: when the last request came.
+        more: what this server says beside its times.
+        healthy: what it says when it is well.
+        ready: what it says when it can be used.
+    """
     routes = Blueprint("meta", __name__)
 
     @routes.get("/alive", endpoint="alive")
@@ -43,7 +58,11 @@ def blueprint(world: World, activity: Activity, more: Callable[[], dict[str, Any
 
     @routes.get("/health", endpoint="health")
     def health() -> Response:
-        return json_answer("OK")
+        return json_answer(healthy)
+
+    @routes.get("/ready", endpoint="ready")
+    def is_ready() -> Response:
+        return json_answer(ready)
 
     @routes.get("/server_info", endpoint="serverInfo")
     def server_info() -> Response:
@@ -61,9 +80,4 @@ def resources() -> dict[str, Any]:
 
 def agent_server_identity(dialect: Dialect) -> dict[str, Any]:
     """What the agent server says about itself: whose line it speaks."""
-    return {
-        "title": "OpenHands Agent Server",
-        "version": dialect.agent_server_version,
-        "docs": "/docs",
-        "redoc": "/redoc",
-    }
+    return dict(dialect.agent_server)

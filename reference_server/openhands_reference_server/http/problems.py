@@ -13,8 +13,11 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from wsproto.utilities import RemoteProtocolError
 
+from openhands_reference_server.dialects.answers import TEXT, Answer, Rule, refusal
 from openhands_reference_server.domain.errors import (
+    AgentServerRefused,
     AgentSessionNotFound,
+    AlreadyRunning,
     BashDisabled,
     BashEventNotFound,
     BinaryFile,
@@ -25,12 +28,17 @@ from openhands_reference_server.domain.errors import (
     EventNotFound,
     FileMissing,
     FileTooLarge,
+    ForkSourceEvent,
+    GoalRunning,
     IllegalTransition,
+    NoGoal,
     NotAGitRepository,
+    NotForeseen,
     NotRunning,
     ParentNotFound,
     PathNotAbsolute,
     PathOutside,
+    SandboxGone,
     SandboxNotFound,
     SandboxPaused,
     SandboxSpecNotFound,
@@ -38,10 +46,14 @@ from openhands_reference_server.domain.errors import (
     SecretNotFound,
     ServerClosing,
     SettingsNotFound,
+    ToolDisabled,
+    TooManyPending,
     UnknownPage,
+    UnknownRevision,
 )
 from openhands_reference_server.domain.identifiers import InvalidIdentifier, canonical, dashed
-from openhands_reference_server.http.answers import json_answer
+from openhands_reference_server.http.answers import dumps, json_answer
+from openhands_reference_server.http.connections import reset_behind
 from openhands_reference_server.http.validation import RequestInvalid
 from openhands_reference_server.http.validation_items import item
 
@@ -106,6 +118,14 @@ def app_server_problem(error: DomainError) -> Response:
             return _too_large(str(error))
         case EventHidden():
             return _hidden_event(error)
+        case TooManyPending():
+            return detail(429, str(error))
+        case SandboxGone():
+            return detail(404, str(error))
+        case SandboxPaused():
+            return detail(409, str(error))
+        case AgentServerRefused():
+            return detail(502, str(error))
         case _:
             return _common_problem(error)
 
@@ -115,7 +135,7 @@ def agent_server_problem(error: DomainError) -> Response:
     match error:
         case ConversationNotFound(conversation_id=wanted):
             return detail(404, f"Conversation not found: {dashed(canonical(wanted))}")
-        case SandboxPaused():
+        case SandboxPaused() | ToolDisabled():
             return detail(503, str(error))
         case PathNotAbsolute():
             return detail(400, str(error))
@@ -123,8 +143,12 @@ def agent_server_problem(error: DomainError) -> Response:
             return detail(403, str(error))
         case FileMissing() | NotAGitRepository() | BashEventNotFound():
             return detail(404, str(error))
-        case ConversationIdTaken():
+        case ConversationIdTaken() | AlreadyRunning() | GoalRunning():
             return detail(409, str(error))
+        case NoGoal() | UnknownRevision():
+            return detail(400, str(error))
+        case ForkSourceEvent():
+            return detail(404, str(error))
         case FileTooLarge():
             return _too_large(str(error))
         case _:
@@ -148,6 +172,15 @@ def refused(error: RequestInvalid) -> Response:
     return json_answer(error.body, error.status)
 
 
+def spoken(answer: Answer) -> Response:
+    """The answer of a dialect."""
+    text = answer.body if answer.media_type == TEXT else dumps(answer.body)
+    response = Response(text, answer.status, mimetype=answer.media_type)
+    if answer.resets:
+        reset_behind(response)
+    return response
+
+
 def _http_problem(error: HTTPException) -> Response:
     """What Flask and Werkzeug refuse themselves."""
     status = error.code or 500
@@ -164,8 +197,21 @@ def _defect(error: Exception) -> Response:
     return detail(500, "Internal Server Error")
 
 
-def install(app: Flask, domain_problem: Callable[[DomainError], Response]) -> None:
-    """Let an application answer all errors this way."""
+def install(app: Flask, domain_problem: Callable[[DomainError], Response], rules: tuple[Rule, ...]) -> None:
+    """Let an application answer all errors this way.
+
+    Args:
+        app: the application.
+        domain_problem: how it says what the domain refuses.
+        rules: what its dialect says otherwise.
+    """
+
+    def refuse(error: DomainError) -> Response:
+        answer = refusal(rules, (request.endpoint or "").rpartition(".")[2], error)
+        return domain_problem(error) if answer is None else spoken(answer)
+
+    def refuse_request(error: RequestInvalid) -> Response:
+        return refuse(NotForeseen()) if error.body is None else refused(error)
 
     def bad_id(error: InvalidIdentifier) -> Response:
         return detail(400, str(error))
@@ -174,8 +220,8 @@ def install(app: Flask, domain_problem: Callable[[DomainError], Response]) -> No
         return detail(400, "Bad Request")
 
     handlers: dict[type[Exception], Callable[[Any], Response]] = {
-        DomainError: domain_problem,
-        RequestInvalid: refused,
+        DomainError: refuse,
+        RequestInvalid: refuse_request,
         InvalidIdentifier: bad_id,
         RemoteProtocolError: bad_handshake,
         HTTPException: _http_problem,

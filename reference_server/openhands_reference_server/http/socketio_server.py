@@ -179,7 +179,9 @@ class SocketIO:
             valid = _valid_action(self._world.dialect, follower.conversation_id, action)
             self._world.send_v0_action(follower.conversation_id, valid)
         except RequestInvalid as error:
-            self._engine.emit(_EVENT, v0_live.refusal(_explanation(error.body["detail"])), to=sid)
+            self._engine.emit(
+                _EVENT, v0_live.refusal(_explanation((error.body or {}).get("detail", "the action"))), to=sid
+            )
         except DomainError as error:
             self._engine.emit(_EVENT, v0_live.refusal(str(error)), to=sid)
 

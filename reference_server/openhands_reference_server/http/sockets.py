@@ -8,14 +8,16 @@ reading one has seen the end, and a peer that does not answer must keep neither.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from flask import Flask, Response, g, request
 from flask_sock import Sock
@@ -33,14 +35,23 @@ from openhands_reference_server.domain.errors import (
     PathNotAbsolute,
     PathOutside,
     SandboxPaused,
+    UserRoleExpected,
 )
+from openhands_reference_server.domain.event_log import EventFilter
+from openhands_reference_server.domain.times import parse, zoneless
 from openhands_reference_server.domain.v1 import V1Conversation
 from openhands_reference_server.faults import CloseWebSocket
 from openhands_reference_server.http.answers import dumps
 from openhands_reference_server.http.application import validator
 from openhands_reference_server.http.connections import SOCKET_KEYS, Connection
 from openhands_reference_server.http.injection import fault_of_stream
-from openhands_reference_server.http.session import accept_key, conversation_of_key, sandbox_of_request
+from openhands_reference_server.http.session import (
+    KEY_HEADER,
+    accept_key,
+    conversation_of_key,
+    running_sandbox,
+    sandbox_of_request,
+)
 from openhands_reference_server.http.validation import RequestInvalid
 from openhands_reference_server.world import World
 
@@ -49,6 +60,8 @@ _MAX_FRAME_BYTES = 4 * 1024 * 1024
 _PING_SECONDS = 25
 _FAREWELL = 0.5
 _SHORT_FAREWELL = 0.05
+_FIRST_FRAME_SECONDS = 10
+_NO_KEY = (4001, "Authentication failed")
 _NOT_FOUND = (4004, "Conversation not found")
 _GOODBYES = {
     broadcast.OVERFLOW: (1013, "Too slow"),
@@ -66,11 +79,13 @@ class _Feed:
         watch: given what to call when there is news: what to show first, and the subscription to the rest.
         unwatch: ends the subscription.
         take: does what the client says.
+        complain: what to answer when that cannot be done; None ignores it, as the real server did at first.
     """
 
     watch: Callable[[Callable[[], None]], tuple[list[Event], Subscription]]
     unwatch: Callable[[Subscription], None]
     take: Callable[[bytes], None]
+    complain: Callable[[Exception], Event] | None = None
 
 
 def install(app: Flask, world: World) -> None:
@@ -85,6 +100,9 @@ def install(app: Flask, world: World) -> None:
         connection = cast(Connection, ws.sock)
         connection.on_end = ws.event.set
         try:
+            if not _shows_key(world, ws):
+                _say_goodbye(ws, *_NO_KEY)
+                return
             conversation = conversation_of_key(world, conversation_id)
         except ConversationNotFound:
             _say_goodbye(ws, *_NOT_FOUND)
@@ -97,7 +115,15 @@ def install(app: Flask, world: World) -> None:
     def bash_stream(ws: Server) -> None:
         connection = cast(Connection, ws.sock)
         connection.on_end = ws.event.set
-        _carry(ws, connection, _bash_events_of(world, sandbox_of_request()))
+        try:
+            if not _shows_key(world, ws):
+                _say_goodbye(ws, *_NO_KEY)
+                return
+            sandbox_id = running_sandbox(world)
+        except SandboxPaused:
+            _say_goodbye(ws, *_GOODBYES[sandboxes.SUSPENDED])
+            return
+        _carry(ws, connection, _bash_events_of(world, sandbox_id))
 
     sock = Sock(app)
     sock.route("/sockets/events/<conversation_id>", endpoint="socket")(stream)
@@ -110,17 +136,62 @@ def refusal(world: World) -> Response | None:
     Raises:
         SandboxPaused: there is nobody to answer.
     """
-    named = request.view_args or {}
-    is_uuid = "conversation_id" not in named or _is_uuid(named["conversation_id"])
-    if not accept_key(world, request.args.get("session_api_key", "")) or not is_uuid:
+    if not _is_as_described() or not _may_be_let_in(world):
         refused = Response(status=403)
         del refused.headers["Content-Type"]
         return refused
-    world.sandboxes.check_running(g.sandbox_id)
+    if _has_key():
+        world.sandboxes.check_running(sandbox_of_request())
     for key in SOCKET_KEYS:
         if key in request.environ:
             request.environ[key] = Connection(request.environ[key])
     return None
+
+
+def _is_as_described() -> bool:
+    """Are the id and the time in the request what they are to be?"""
+    named = request.view_args or {}
+    since = request.args.get("after_timestamp")
+    return ("conversation_id" not in named or _is_uuid(named["conversation_id"])) and (
+        since is None or _is_time(since)
+    )
+
+
+def _may_be_let_in(world: World) -> bool:
+    """Does the request show the right key, or, where that will do, none yet?"""
+    late = world.dialect.key_in_first_frame
+    key = request.args.get("session_api_key", request.headers.get(KEY_HEADER) if late else None)
+    return late if key is None else accept_key(world, key)
+
+
+def _has_key() -> bool:
+    return "sandbox_id" in g
+
+
+def _shows_key(world: World, ws: Server) -> bool:
+    """Has the client shown its key? If not yet, wait for its first frame: it has to be in there."""
+    if _has_key():
+        return True
+    frame = ws.receive(timeout=_FIRST_FRAME_SECONDS)
+    try:
+        said = json.loads(frame) if frame is not None else None
+    except ValueError:
+        return False
+    return _shows(said) and accept_key(world, str(said.get("session_api_key", "")))
+
+
+def _shows(said: Any) -> bool:
+    """Is this the frame that shows a key?"""
+    return isinstance(said, dict) and said.get("type") == "auth"
+
+
+def _resend(dialect: Dialect) -> EventFilter | None:
+    """Which stored events a client wants to see again; None: none."""
+    mode = request.args.get("resend_mode") if dialect.newer_fields else None
+    if mode == "since":
+        since = request.args.get("after_timestamp")
+        return None if since is None else EventFilter(since=since)
+    return EventFilter() if mode == "all" or _resend_all() else None
 
 
 def _resend_all() -> bool:
@@ -135,11 +206,12 @@ def _events_of(world: World, conversation: V1Conversation) -> _Feed:
         role, items = message.get("role", "user"), message.get("content", [])
         world.agents.send_message(conversation.id, items, role=role, run=True)
 
-    resend_all, wanted = _resend_all(), conversation.id
+    resend, wanted = _resend(world.dialect), conversation.id
     return _Feed(
-        lambda notify: world.agents.watch(wanted, resend_all=resend_all, notify=notify),
+        lambda notify: world.agents.watch(wanted, resend=resend, notify=notify),
         partial(world.agents.unwatch, wanted),
         take,
+        _complain if world.dialect.answers_bad_frames else None,
     )
 
 
@@ -149,12 +221,32 @@ def _bash_events_of(world: World, sandbox_id: str) -> _Feed:
     def take(frame: bytes) -> None:
         world.bash.start(sandbox_id, _validated(world.dialect, "startBashCommand", frame))
 
-    resend_all = _resend_all()
+    resend_all = _resend(world.dialect) is not None
     return _Feed(
         lambda notify: world.bash.watch(sandbox_id, resend_all=resend_all, notify=notify),
         partial(world.bash.unwatch, sandbox_id),
         take,
+        _complain_of_command if world.dialect.answers_bad_frames else None,
     )
+
+
+def _complain(error: Exception) -> Event:
+    """What a client hears of a frame that makes no sense."""
+    at = zoneless(datetime.now(UTC))
+    event = {"kind": "ServerErrorEvent", "id": str(uuid4()), "timestamp": at, "source": "environment"}
+    return {**event, **_described(error)}
+
+
+def _complain_of_command(error: Exception) -> Event:
+    """What a client hears of a command that cannot be run."""
+    at = zoneless(datetime.now(UTC))
+    return {"kind": "BashError", "id": str(uuid4()), "timestamp": at, **_described(error)}
+
+
+def _described(error: Exception) -> dict[str, str]:
+    said = (error.body or {}).get("detail") if isinstance(error, RequestInvalid) else None
+    code = "ValidationError" if isinstance(error, RequestInvalid) else type(error).__name__
+    return {"code": code, "detail": dumps(said) if said else str(error)}
 
 
 def _carry(ws: Server, connection: Connection, feed: _Feed) -> None:
@@ -221,7 +313,7 @@ def _serve(ws: Server, connection: Connection, feed: _Feed) -> None:
         while True:
             # Receiving clears the event; draining comes second, so nothing published in between is missed.
             while (frame := ws.receive(timeout=0)) is not None:
-                _take(feed, frame)
+                _take(ws, feed, frame)
             for event in subscription.drain():
                 speaker.say(event)
             if subscription.closed is not None:
@@ -238,12 +330,31 @@ def _serve(ws: Server, connection: Connection, feed: _Feed) -> None:
         feed.unwatch(subscription)
 
 
-def _take(feed: _Feed, frame: str | bytes) -> None:
-    """What makes no sense or cannot be done is ignored, as in the real server."""
+def _take(ws: Server, feed: _Feed, frame: str | bytes) -> None:
+    """Do what the client says; what makes no sense or cannot be done is ignored, or complained of."""
+    data = frame.encode() if isinstance(frame, str) else frame
     try:
-        feed.take(frame.encode() if isinstance(frame, str) else frame)
-    except (RequestInvalid, BashDisabled, PathOutside, PathNotAbsolute, FileMissing) as error:
-        _logger.debug("ignored a frame: %s", error)
+        if feed.complain is None or not _shows_again(data):
+            feed.take(data)
+    except (
+        RequestInvalid,
+        UserRoleExpected,
+        BashDisabled,
+        PathOutside,
+        PathNotAbsolute,
+        FileMissing,
+    ) as error:
+        _logger.debug("a frame cannot be taken: %s", error)
+        if feed.complain is not None:
+            ws.send(dumps(feed.complain(error)))
+
+
+def _shows_again(data: bytes) -> bool:
+    """A key that was shown before needs no answer."""
+    try:
+        return _shows(json.loads(data))
+    except ValueError:
+        return False
 
 
 def _validated(dialect: Dialect, operation: str, data: bytes, **path: str) -> dict[str, Any]:
@@ -268,6 +379,14 @@ def _say_goodbye(ws: Server, code: int, reason: str) -> None:
 
 def _wait_for_reader(ws: Server, seconds: float) -> None:
     cast(threading.Thread, ws.thread).join(seconds)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_uuid(text: str) -> bool:

@@ -9,7 +9,10 @@ What is decided here, and how it is answered:
 * a parameter or body that is not as described: 422 with pydantic-like items (`validation_items`);
 * a body that is not declared as JSON, or as a form where one is due: 415;
 * values a parameter lists under `x-refusals` (the syntax of V0 conversation ids, the limit of V0 events):
-  the status and the text written there.
+  the status and the text written there;
+* a body that says under `x-invalid` how it is answered when it is not as described: that way.
+
+A status of 500 without a text plays a server that did not foresee the request.
 
 What is left to the routes: the content of forms, which may be too long for the memory and is never read
 here (`reads_form`); everything that needs to know the state of the server, such as unknown ids and
@@ -51,9 +54,12 @@ _MAX_DEPTH = 100
 
 
 class RequestInvalid(Exception):
-    """The request is refused; `status` and `body` are the answer."""
+    """The request is refused; `status` and `body` are the answer.
 
-    def __init__(self, status: int, body: dict[str, Any]) -> None:
+    Without a body, the server plays one that has not foreseen such a request.
+    """
+
+    def __init__(self, status: int, body: dict[str, Any] | None) -> None:
         super().__init__(f"{status}: {body}")
         self.status = status
         self.body = body
@@ -209,10 +215,7 @@ class _Parameter:
         self._item_type: str = schema.child("items").value["type"] if self._type == "array" else ""
         self._default = schema.value.get("default")
         self._schema = compiler.compile(schema)
-        self._refusals = [
-            (compiler.compile(rule.child("unless")), rule.value["status"], _refusal(rule.value))
-            for rule in node.children("x-refusals")
-        ]
+        self._refusals = [_Refusal(rule, compiler) for rule in node.children("x-refusals")]
 
     def read(self, texts: Sequence[str], problems: list[Item]) -> Any:
         """Convert and check what was sent; append to `problems` what is wrong with it.
@@ -230,9 +233,8 @@ class _Parameter:
         except _Unreadable as unreadable:
             problems.append(unreadable.item)
             return None
-        for rule, status, answer in self._refusals:
-            if not rule.accepts(value):
-                raise RequestInvalid(status, answer)
+        for rule in self._refusals:
+            rule.check(value)
         # Report what was sent, not what it was converted to.
         problems += [_with_sent_input(found, texts) for found in self._schema.problems(value, loc)]
         return value
@@ -247,19 +249,45 @@ class _Parameter:
         return _from_text(texts[0], self._type, loc)
 
 
+class _Refusal:
+    """Values of a parameter that have an answer of their own."""
+
+    def __init__(self, node: _Node, compiler: _Compiler) -> None:
+        self._node = node
+        self._accepted = compiler.compile(node.child("unless"))
+        one = "items" in node.value["unless"]
+        self._each = compiler.compile(node.child("unless", "items")) if one else None
+
+    def check(self, value: Any) -> None:
+        """Raises RequestInvalid with the answer, if this is one of them."""
+        if self._accepted.accepts(value):
+            return
+        refused = value if self._each is None else [one for one in value if not self._each.accepts(one)]
+        raise RequestInvalid(self._node.value["status"], _refusal(self._node.value, refused))
+
+
 class _Body:
     """The JSON body of an operation."""
 
     def __init__(self, node: _Node, compiler: _Compiler) -> None:
         self._required: bool = node.value.get("required", False)
         self._schema = compiler.compile(node.child("content", _JSON, "schema"))
+        self._invalid: Mapping[str, Any] | None = node.value.get("x-invalid")
 
     def read(self, content_type: str | None, body: bytes, problems: list[Item]) -> Any:
         """Parse and check the body; append to `problems` what is wrong with it.
 
         Raises:
-            RequestInvalid: it is not declared as JSON (415).
+            RequestInvalid: it is not declared as JSON (415), or what is wrong has an answer of its own.
         """
+        found: list[Item] = []
+        document = self._read(content_type, body, found)
+        if found and self._invalid is not None:
+            raise RequestInvalid(self._invalid["status"], _refusal(self._invalid))
+        problems += found
+        return document
+
+    def _read(self, content_type: str | None, body: bytes, problems: list[Item]) -> Any:
         if not body:
             if self._required:
                 problems.append(missing(("body",)))
@@ -301,8 +329,10 @@ def _body(node: _Node, compiler: _Compiler) -> _Body | _Form:
     return _Body(node, compiler)
 
 
-def _refusal(rule: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: rule[name] for name in ("detail", "error") if name in rule}
+def _refusal(rule: Mapping[str, Any], refused: Any = None) -> dict[str, Any] | None:
+    """The answer written in a rule, which may quote what is `{refused}`; None when none is."""
+    said = {name: str(rule[name]) for name in ("detail", "error") if name in rule}
+    return {name: text.replace("{refused}", str(refused)) for name, text in said.items()} or None
 
 
 def _media_type(content_type: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from openhands_reference_server.dialects import DOCS, Dialect
 from openhands_reference_server.domain import sandbox as sandboxes
 from openhands_reference_server.domain import v0, v1, v1_events
 from openhands_reference_server.domain.identifiers import dashed
@@ -34,6 +35,7 @@ class Views:
         keys: makes the keys for it.
         connections: counts the Socket.IO clients of a V0 conversation.
         nested: V0 conversations have runtimes of their own.
+        dialect: whose shapes it renders.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class Views:
         connections: Callable[[str], int],
         *,
         nested: bool = False,
+        dialect: Dialect = DOCS,
     ) -> None:
+        self._dialect = dialect
         self._agent_server = agent_server
         self._keys = keys
         self._connections = connections
@@ -67,7 +71,9 @@ class Views:
     def app_conversation(self, view: ConversationView) -> dict[str, Any]:
         """AppConversation."""
         one = view.conversation
+        newer = {"agent_kind": "openhands", "public": one.public, "tags": dict(one.tags)}
         return {
+            **(newer if self._dialect.newer_fields else {}),
             "id": one.id,
             "created_by_user_id": None,
             "sandbox_id": one.sandbox_id,
@@ -170,9 +176,15 @@ def v0_status(one: V0Conversation | ConversationView) -> str:
     return one.status if isinstance(one, V0Conversation) else _V0_STATUS[one.sandbox_status]
 
 
-def agent_conversation(one: V1Conversation) -> dict[str, Any]:
+def agent_conversation(one: V1Conversation, dialect: Dialect) -> dict[str, Any]:
     """ConversationInfo of the agent server."""
+    newer = {
+        "tags": dict(one.tags),
+        "forked_from_conversation_id": one.forked_from_conversation_id,
+        "forked_from_event_id": one.forked_from_event_id,
+    }
     return {
+        **(newer if dialect.newer_fields else {}),
         **v1.full_state(one),
         "id": dashed(one.id),
         "title": one.title,

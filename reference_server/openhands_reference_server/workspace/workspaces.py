@@ -98,7 +98,7 @@ class Workspaces:
         with self._core.lock:
             if not self._core.v0(conversation_id).has_loop:
                 raise AgentSessionNotFound
-        return list(_microagents(self.of(conversation_id)))
+        return list(microagents_in(self.of(conversation_id)))
 
     def clone(self, conversation_id: str, source: str, branch: str | None, cloned: Cloned) -> None:
         """Begin to clone a repository into a workspace that was not used yet; `cloned` is told the end."""
@@ -182,8 +182,9 @@ def _is_unused(root: Path) -> bool:
     return not root.is_dir() or next(root.iterdir(), None) is None
 
 
-def _microagents(workspace: Workspace) -> Iterator[Microagent]:
-    folder = workspace.root / microagents.FOLDER
+def microagents_in(workspace: Workspace, project: str = ".") -> Iterator[Microagent]:
+    """What the repository in a directory of a workspace teaches; what cannot be read is left out."""
+    folder = workspace.root / project / microagents.FOLDER
     for path in sorted(folder.rglob("*.md")):
         name = path.relative_to(workspace.root).as_posix()
         with _unreadable_ignored(), workspace.open_text(name) as file:
