@@ -57,17 +57,16 @@ class AppSide:
         self._files = files
 
     def update(self, conversation_id: str, known: Mapping[str, Any]) -> None:
-        """Change what is known about a conversation; what is None stays as it is.
+        """Change what is known about a conversation, by the names of its fields.
 
         Raises:
             ConversationNotFound: there is none.
         """
-        changed = {name: value for name, value in known.items() if value is not None}
-        title = changed.pop("title", None)
+        noted = {name: value for name, value in known.items() if name != "title"}
         with self._core.lock, self._core.changing_v1(self._core.v1(conversation_id)) as changes:
-            v1.note(changes, **changed)
-            if title is not None:
-                v1.rename(changes, title)
+            v1.note(changes, **noted)
+            if "title" in known:
+                v1.rename(changes, known["title"] or "")
 
     def send_message(self, conversation_id: str, message: Mapping[str, Any]) -> None:
         """A message of the user, which runs the agent unless it says otherwise.

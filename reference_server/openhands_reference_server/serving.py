@@ -13,6 +13,8 @@ from typing import Any
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
+from openhands_reference_server.resets import is_doomed
+
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _POLL_SECONDS = 0.01
 _GRACE_SECONDS = 0.06
@@ -80,7 +82,10 @@ class _Server(ThreadedWSGIServer):
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        super().shutdown_request(request)
+        if is_doomed(request):
+            self.close_request(request)  # without the orderly end that is sent first
+        else:
+            super().shutdown_request(request)
         with self._changed:
             self._connections.discard(request)
             self._changed.notify_all()

@@ -20,14 +20,16 @@ class Answer:
 
     Attributes:
         status: the HTTP status.
-        body: JSON, or with `TEXT` as its media type the text itself.
+        body: JSON, or the text itself if `raw`.
         media_type: what the body is.
+        raw: the body is sent as it is.
         resets: the connection is reset behind the answer, without a word about it in the headers.
     """
 
     status: int
     body: Any
     media_type: str = JSON
+    raw: bool = False
     resets: bool = False
 
 
@@ -79,4 +81,9 @@ def detail(status: int, text: str) -> Says:
 
 def plain_defect(error: DomainError) -> Answer:
     """What an app server says when it has not foreseen something."""
-    return Answer(500, "Internal Server Error", TEXT)
+    return Answer(500, "Internal Server Error", TEXT, raw=True)
+
+
+def broken_off(error: DomainError) -> Answer:
+    """What an app server has streamed when it notices that it cannot go on."""
+    return Answer(200, "[\n", raw=True)

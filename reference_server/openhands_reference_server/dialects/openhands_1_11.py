@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from uuid import uuid4
 
-from openhands_reference_server.dialects.answers import Answer, always, detail, plain_defect, rule
+from openhands_reference_server.dialects.answers import Answer, always, broken_off, detail, plain_defect, rule
 from openhands_reference_server.dialects.both_lines import UNKNOWN_TO_AGENT_SERVER, raised
 from openhands_reference_server.dialects.habits import Dialect
 from openhands_reference_server.domain.errors import (
@@ -63,6 +63,7 @@ _APP_RULES = (
     rule(SandboxPaused, _paused, "sendAppMessage"),
     rule(SandboxPaused, _paused_for_git, "getAppGitChanges", "getAppGitDiff"),
     rule(SandboxNotFound, detail(404, "Not Found")),
+    rule(ParentNotFound, broken_off, "streamStartAppConversation"),
     rule(ParentNotFound, plain_defect),
     rule(SandboxSpecNotFound, plain_defect),
     rule(NotForeseen, plain_defect),

@@ -165,5 +165,5 @@ def _add_goals(routes: Blueprint, world: World) -> None:
 
 
 def _known(body: dict[str, Any]) -> dict[str, Any]:
-    """What a client may say about a conversation; more fields are ignored."""
-    return {name: body[name] for name in ("title", "tags") if name in body}
+    """What a client says about a conversation; more fields are ignored."""
+    return {name: body[name] for name in ("title", "tags") if body.get(name) is not None}

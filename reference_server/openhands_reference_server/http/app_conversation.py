@@ -30,7 +30,7 @@ def _add_changing(routes: Blueprint, world: World, views: Views) -> None:
     @routes.patch(_ONE, endpoint="updateAppConversation")
     def update(conversation_id: str) -> Response:
         given = asked().body
-        world.app_side.update(conversation_id, {name: given.get(name) for name in _FIELDS})
+        world.app_side.update(conversation_id, {name: given[name] for name in _FIELDS if name in given})
         return json_answer(_shown(world, views, conversation_id))
 
     @routes.delete(_ONE, endpoint="deleteAppConversation")

@@ -40,9 +40,9 @@ class _EventIdConverter(BaseConverter):
 
 
 class _NotSearchConverter(BaseConverter):
-    """Any text but the names of the routes beside it: `search` and `count` are asked with GET only."""
+    """Any text but the names of the routes beside it, which have methods of their own."""
 
-    regex = "(?!(search|count)$)[^/]+"
+    regex = "(?!(search|count|start-tasks|stream-start)$)[^/]+"
 
 
 class _FilePathConverter(PathConverter):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-import struct
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Response, request
+
+from openhands_reference_server.resets import doom
 
 _logger = logging.getLogger(__name__)
 
@@ -60,26 +61,11 @@ def reset(connection: socket.socket) -> None:
     socket.close(connection.detach())
 
 
-_LINGER_NOT = struct.pack("ii", 1, 0)
-
-
 def reset_behind(response: Response) -> None:
     """Let the connection of the present request be reset when this response is through."""
     raw = next((request.environ[key] for key in SOCKET_KEYS if key in request.environ), None)
     if raw is not None:
-        response.call_on_close(lambda: _reset(raw))
-
-
-def _reset(raw: socket.socket) -> None:
-    """End a connection so that whoever uses it again sees an error instead of an orderly end.
-
-    What was sent has left before: closing a socket resets only a connection that is still open.
-    """
-    try:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-        raw.shutdown(socket.SHUT_RD)
-    except OSError as error:
-        _logger.debug("the connection has ended already: %s", error)
+        response.call_on_close(lambda: doom(raw))
 
 
 class Connection:

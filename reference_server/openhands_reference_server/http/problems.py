@@ -13,7 +13,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from wsproto.utilities import RemoteProtocolError
 
-from openhands_reference_server.dialects.answers import TEXT, Answer, Rule, refusal
+from openhands_reference_server.dialects.answers import Answer, Rule, refusal
 from openhands_reference_server.domain.errors import (
     AgentServerRefused,
     AgentSessionNotFound,
@@ -174,7 +174,7 @@ def refused(error: RequestInvalid) -> Response:
 
 def spoken(answer: Answer) -> Response:
     """The answer of a dialect."""
-    text = answer.body if answer.media_type == TEXT else dumps(answer.body)
+    text = answer.body if answer.raw else dumps(answer.body)
     response = Response(text, answer.status, mimetype=answer.media_type)
     if answer.resets:
         reset_behind(response)

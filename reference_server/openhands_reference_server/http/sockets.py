@@ -177,7 +177,7 @@ def _shows_key(world: World, ws: Server) -> bool:
         said = json.loads(frame) if frame is not None else None
     except ValueError:
         return False
-    return _shows(said) and accept_key(world, str(said.get("session_api_key", "")))
+    return isinstance(said, dict) and _shows(said) and accept_key(world, str(said.get("session_api_key", "")))
 
 
 def _shows(said: Any) -> bool:
