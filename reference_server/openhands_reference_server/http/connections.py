@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import struct
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -63,7 +64,7 @@ def reset(connection: socket.socket) -> None:
 
 def reset_behind(response: Response) -> None:
     """Let the connection of the present request be reset when this response is through."""
-    raw = next((request.environ[key] for key in SOCKET_KEYS if key in request.environ), None)
+    raw = raw_socket(request.environ)
     if raw is not None:
         response.call_on_close(lambda: doom(raw))
 
