@@ -36,18 +36,19 @@ T = TypeVar("T")
 
 Resource = AsyncStreamedBody | AsyncSocket
 
+TURNS = Locks()  # of all clients: they may share what renews their tokens
+
 
 class AsyncDriver:
     """A session and the connections to live it."""
 
-    def __init__(self, session: Session, transport: AsyncTransport, locks: Locks | None = None) -> None:
+    def __init__(self, session: Session, transport: AsyncTransport) -> None:
         self.session = session
         self.transport = transport
-        self._locks = locks or Locks()
 
     def sharing(self, session: Session) -> AsyncDriver:
-        """The same connections, and turns at renewing tokens, for another session."""
-        return AsyncDriver(session, self.transport, self._locks)
+        """The same connections for another session."""
+        return AsyncDriver(session, self.transport)
 
     async def run(self, flow: Flow[T]) -> T:
         """Perform a flow to its end and return its result."""
@@ -107,7 +108,7 @@ class AsyncDriver:
             case Call(function, arguments):
                 return await call(function, arguments)
             case Alone(owner, inner):
-                async with self._locks.of(owner):
+                async with TURNS.of(owner):
                     return await self.run(inner)
             case Together(flows, limit, threads):
                 return await together(self.run, flows, limit, threads=threads)

@@ -11,9 +11,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlencode, urlsplit
 
-from openhands_client.errors import AuthenticationError, InvalidArgumentError, OpenHandsError, UnsafeURLError
+from openhands_client.errors import (
+    APIConnectionError,
+    AuthenticationError,
+    InvalidArgumentError,
+    OpenHandsError,
+    UnsafeURLError,
+)
 
-from .commands import Flow, Request, alone, call_back, send
+from .commands import Flow, Request, Response, alone, call_back, send
 
 SESSION_KEY_HEADER = "X-Session-API-Key"
 TOKEN_TIMEOUT = 30.0  # seconds
@@ -94,7 +100,8 @@ class OAuth2Auth(BearerAuth):
 
     With a ``refresh_token`` that grant is used, and a rotated refresh token replaces the old one; without,
     the client credentials are. The token is renewed ``leeway`` seconds before it expires, and when the server
-    refuses it. The credentials go to the token endpoint only. Raises AuthenticationError when it refuses.
+    refuses it. The credentials go to the token endpoint only. Raises AuthenticationError when it refuses, and
+    APIConnectionError when it does not answer or fails, which is tried again like any failed connection.
     """
 
     def __init__(
@@ -130,7 +137,7 @@ class OAuth2Auth(BearerAuth):
 
     def _fetch(self) -> Flow[str]:
         asked_at = self._clock()
-        answer = yield from send(self._token_request())
+        answer = yield from self._ask()
         grant = _json_object(answer.content)
         token, lifetime = grant.get("access_token"), grant.get("expires_in")
         if answer.status_code != 200 or not isinstance(token, str):
@@ -143,6 +150,17 @@ class OAuth2Auth(BearerAuth):
             seconds - self._leeway, seconds / 2
         )  # short-lived ones serve some time too
         return sendable("the endpoint's token", token)
+
+    def _ask(self) -> Flow[Response]:
+        """The endpoint's answer. Where it has none to give now, the request that wants a token was not sent."""
+        try:
+            answer = yield from send(self._token_request())
+        except APIConnectionError as failure:
+            raise type(failure)(f"no token: {failure}", request_sent=False) from failure
+        if answer.status_code == 429 or answer.status_code >= 500:
+            problem = f"no token: the token endpoint answered HTTP {answer.status_code}"
+            raise APIConnectionError(problem, request_sent=False)
+        return answer
 
     def _token_request(self) -> Request:
         form = {"grant_type": "client_credentials", "client_id": self._client_id}

@@ -44,21 +44,23 @@ class Variant(NamedTuple, Generic[T]):
 def first_known(session: Session, endpoint: Endpoint, *variants: Variant[T]) -> Flow[T]:
     """Ask by the first route that the server has. Raises UnsupportedOperationError when it has none.
 
-    What was missing before is asked last, but it is asked: agent servers differ, and so does a server from its
-    gateway while it is down.
+    What a server lacked before is asked last, but it is asked: a server differs from its gateway while it is
+    down.
     """
     missing: OpenHandsError | None = None
     known_missing = session.offers.missing
-    for variant in sorted(variants, key=lambda variant: variant.operation in known_missing):
+    for variant in sorted(
+        variants, key=lambda variant: (endpoint.base_url, variant.operation) in known_missing
+    ):
         try:
             answer = yield from variant.ask()
         except OpenHandsError as failure:
             if not route_is_missing(failure):
                 raise
             missing = failure
-            known_missing.add(variant.operation)
+            known_missing.add((endpoint.base_url, variant.operation))
         else:
-            known_missing.discard(variant.operation)
+            known_missing.discard((endpoint.base_url, variant.operation))
             return answer
     if isinstance(missing, ResponseFormatError):
         raise missing  # a web page says more than we could

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from .auth import Auth, Endpoint
+from .auth import SESSION_KEY_HEADER, Auth, Endpoint
 from .retry import RetryPolicy
 from .session import Session
 
@@ -44,6 +44,11 @@ class Options:
             )
         if self.auth is not None and self.api_key is not None:
             raise ValueError("give either api_key or auth, not both")
+        named = {name.lower() for name in self.headers}
+        if "authorization" in named and (self.auth is not None or self.api_key is not None):
+            raise ValueError("give either the header Authorization, or api_key or auth, not both")
+        if SESSION_KEY_HEADER.lower() in named and self.session_api_key is not None:
+            raise ValueError(f"give either the header {SESSION_KEY_HEADER} or session_api_key, not both")
 
     @classmethod
     def resolve(
@@ -61,14 +66,17 @@ class Options:
         environment: Mapping[str, str] = os.environ,
     ) -> Options:
         """Fill in what was not given from OPENHANDS_BASE_URL, OPENHANDS_API_KEY (or OPENHANDS_CLOUD_API_KEY)
-        and OPENHANDS_SESSION_API_KEY."""
-        if auth is None:
-            known = environment.get
+        and OPENHANDS_SESSION_API_KEY. A header that was given counts as its key."""
+        known = environment.get
+        named = {name.lower() for name in headers or ()}
+        if auth is None and "authorization" not in named:
             api_key = api_key or known("OPENHANDS_API_KEY") or known("OPENHANDS_CLOUD_API_KEY") or None
+        if SESSION_KEY_HEADER.lower() not in named:
+            session_api_key = session_api_key or known("OPENHANDS_SESSION_API_KEY") or None
         return cls(
             base_url=base_url or environment.get("OPENHANDS_BASE_URL") or DEFAULT_BASE_URL,
             api_key=api_key,
-            session_api_key=session_api_key or environment.get("OPENHANDS_SESSION_API_KEY") or None,
+            session_api_key=session_api_key,
             auth=auth,
             timeout=timeout,
             max_retries=max_retries,

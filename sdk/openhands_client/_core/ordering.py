@@ -231,4 +231,8 @@ def _host_and_path(repository: str) -> tuple[str, str]:
     if "://" in repository:
         parts = urlsplit(repository)
         return (parts.hostname or "").lower(), parts.path
+    host, _, path = repository.partition("/")
+    host = host.lower().removeprefix("www.")
+    if host in _PROVIDER_OF_HOST and "/" in path:  # as it is copied from an address bar
+        return host, path
     return "", repository

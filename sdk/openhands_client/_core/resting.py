@@ -25,13 +25,15 @@ class Resting:
     """Follows the state of one agent.
 
     ``pending`` is true from a user's message until the agent's next change of state: a message wakes the
-    agent, but the old state stays the last one on record until it does.
+    agent, but the old state stays the last one on record until it does. A V0 agent that is being loaded says
+    that it awaits input before it sees a message that is there already: then ``doubtful`` is true as well.
     """
 
     def __init__(self, rest_states: frozenset[str]) -> None:
         self._rest_states = rest_states
         self.state: str | None = None
         self.pending = False
+        self.doubtful = False
 
     @property
     def at_rest(self) -> bool:
@@ -49,8 +51,14 @@ class Resting:
 
     def enter(self, state: str) -> None:
         """The agent changed to this state. A V1 agent is told to be idle just before a message arrives."""
+        self.doubtful = self.pending and (self.state, state) == ("loading", "awaiting_user_input")
         self.state = state
-        self.pending = False
+        self.pending = self.doubtful
+
+    def doubt_no_more(self) -> None:
+        """Nothing came for long: the message did not wake the agent."""
+        if self.doubtful:
+            self.doubtful = self.pending = False
 
     def look(self, state: str) -> None:
         """The server said, when asked, that this is the state now; unlike a change, it answers no message."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ class Offers:
     v0: bool | None = None
     v1: bool | None = None
     stream_start: bool | None = None
-    missing: set[object] = field(default_factory=set)  # operations; see compat
+    missing: set[tuple[str, object]] = field(default_factory=set)  # base URLs and operations; see compat
 
     def lack(self, generation: Generation) -> None:
         """Remember that the server has no such generation."""
@@ -44,6 +45,7 @@ class Session:
     api: Literal["auto", "v1", "v0"] = "auto"
     offers: Offers = field(default_factory=Offers)
     clock: Callable[[], float] = time.monotonic
+    luck: Callable[[], float] = random.random  # from 0 to 1
     deadline: Deadline | None = None
 
     def within(self, deadline: Deadline) -> Session:
@@ -58,6 +60,10 @@ class Session:
     def cap(self, seconds: float) -> float:
         """So many seconds, but none beyond the deadline."""
         return seconds if self.deadline is None else self.deadline.cap(seconds)
+
+    def jittered(self, seconds: float) -> float:
+        """Between half of it and all: clients that lost the same server do not come back at the same moment."""
+        return seconds * (0.5 + 0.5 * self.luck())
 
     def deadlines(self) -> list[Deadline]:
         """What ends the tries of a request that begins now."""

@@ -23,6 +23,7 @@ from openhands_client.errors import (
     APITimeoutError,
     AuthenticationError,
     NotFoundError,
+    OpenHandsError,
     ServerError,
     StreamError,
 )
@@ -78,7 +79,11 @@ class V1Stream:
 
     def history(self) -> Flow[None]:
         """Emit what is stored, and end."""
-        yield from self._catch_up()
+        try:
+            yield from self._catch_up()
+        except APITimeoutError as silence:
+            yield from self._ask_for_the_sandbox(silence)
+            raise
 
     def run(self) -> Flow[str]:
         """Emit events; return the state in which the agent came to rest.
@@ -143,6 +148,7 @@ class V1Stream:
                 endpoint=self.endpoint,
                 path={"conversation_id": self.conversation_id},
                 query={"page_id": page_id, "limit": PAGE},
+                settle=_not_after_silence,
             )
             for event in page.items:
                 if not self._knows(event):
@@ -179,6 +185,7 @@ class V1Stream:
             ops.AGENT_GET_CONVERSATION,
             endpoint=self.endpoint,
             path={"conversation_id": self.conversation_id},
+            settle=_not_after_silence,
         )
         self._resting.enter(info.execution_status or "unknown")
         yield from self._catch_up()
@@ -202,7 +209,8 @@ class V1Stream:
                 f"the event stream broke {self._failures} times in a row, last: {failure}",
                 last_event_id=self._checkpoint,
             ) from failure
-        yield from sleep(self.deadline.cap(RECONNECT.delay(self._failures - 1)))
+        pause = self.session.jittered(RECONNECT.delay(self._failures - 1))
+        yield from sleep(self.deadline.cap(pause))
 
     def _ask_for_the_sandbox(self, failure: Exception) -> Flow[None]:
         """It may be gone, or back at another place with another key."""
@@ -295,8 +303,8 @@ class V0Stream:
                 silent = quiet > 0 and quiet % V0_LOOK_EVERY == 0
             else:
                 silent = not (yield from self._wait_for_news(self._socket))
-            if silent:
-                yield from self._look()
+            if silent and (yield from self._look()):
+                self._resting.doubt_no_more()
         return False
 
     def _recover(self, failure: Exception) -> Flow[None]:
@@ -307,7 +315,8 @@ class V0Stream:
                 f"the events could not be read {self._failures} times in a row, last: {failure}",
                 last_event_id=self._next_id - 1,
             ) from failure
-        yield from sleep(self.deadline.cap(RECONNECT.delay(self._failures - 1)))
+        pause = self.session.jittered(RECONNECT.delay(self._failures - 1))
+        yield from sleep(self.deadline.cap(pause))
 
     def _read_log(self) -> Flow[bool]:
         """Emit what is new in the log; tell whether there was anything."""
@@ -365,7 +374,8 @@ class V0Stream:
         self._socket_failures += 1
         self._listens = self._socket_failures <= RECONNECTS and not isinstance(failure, socketio.Refused)
         logger.info("no event socket for conversation %s: %s", self.conversation_id, failure)
-        yield from sleep(self.deadline.cap(RECONNECT.delay(self._socket_failures - 1)))
+        pause = self.session.jittered(RECONNECT.delay(self._socket_failures - 1))
+        yield from sleep(self.deadline.cap(pause))
 
     def _look(self) -> Flow[bool]:
         """Whether the agent loop runs; one that does not will say nothing more."""
@@ -392,6 +402,13 @@ def v0_agent_state(session: Session, conversation_id: str, endpoint: Endpoint) -
 
 
 _TROUBLES = (SocketClosed, SocketRefused, APIConnectionError, AuthenticationError, ServerError)
+
+
+def _not_after_silence(failure: OpenHandsError) -> Flow[None]:
+    """A paused sandbox takes connections and never answers: before another try, somebody asks for it."""
+    if isinstance(failure, APITimeoutError):
+        raise failure
+    yield from ()
 
 
 def _raise_if_unknown(failure: Exception, conversation_id: str) -> None:

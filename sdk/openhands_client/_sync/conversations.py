@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, overload
 from openhands_client._core import unified, workspace
 from openhands_client._core.many import AT_ONCE, CreationProgress, CreationResult, ManyCreations, requests_of
 from openhands_client._core.ordering import ConversationRequest, CreateOptions, NewConversation
-from openhands_client._core.places import Snapshot
+from openhands_client._core.places import Snapshot, get_v0
 from openhands_client._core.session import Generation, Session
 from openhands_client._core.starting import Patience, Progress, get_start_task
 from openhands_client._core.streaming import Until
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 OnProgress: TypeAlias = Callable[[Any], Any]
 
+STAGE_OF_V0 = {"STARTING": "WORKING", "RUNNING": "READY"}
 START_TIMEOUT = 600.0  # seconds; a first sandbox may have to fetch its image
 RESUME_TIMEOUT = 120.0
 
@@ -204,6 +205,7 @@ class StartTask:
         self._client = client
         self._order = order
         self._started = started
+        self._v0_status = "STARTING"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.status}>"
@@ -220,12 +222,17 @@ class StartTask:
 
     @property
     def status(self) -> str:
-        return "WORKING" if isinstance(self._started, str) else str(self._started.status)
+        """How far it had come at the last ``refresh()``: of a V0 start, WORKING, READY or ERROR."""
+        if isinstance(self._started, str):
+            return STAGE_OF_V0.get(self._v0_status, self._v0_status)
+        return str(self._started.status)
 
     def refresh(self) -> StartTask:
         """Ask the server again; returns this handle."""
         driver = self._client.driver
-        if not isinstance(self._started, str):
+        if isinstance(self._started, str):
+            self._v0_status = str((driver.run(get_v0(driver.session, self._started))).status)
+        else:
             self._started = driver.run(get_start_task(driver.session, self.id)) or self._started
         return self
 

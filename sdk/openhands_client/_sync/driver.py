@@ -37,18 +37,19 @@ T = TypeVar("T")
 
 Resource = StreamedBody | Socket
 
+TURNS = Locks()  # of all clients: they may share what renews their tokens
+
 
 class Driver:
     """A session and the connections to live it."""
 
-    def __init__(self, session: Session, transport: Transport, locks: Locks | None = None) -> None:
+    def __init__(self, session: Session, transport: Transport) -> None:
         self.session = session
         self.transport = transport
-        self._locks = locks or Locks()
 
     def sharing(self, session: Session) -> Driver:
-        """The same connections, and turns at renewing tokens, for another session."""
-        return Driver(session, self.transport, self._locks)
+        """The same connections for another session."""
+        return Driver(session, self.transport)
 
     def run(self, flow: Flow[T]) -> T:
         """Perform a flow to its end and return its result."""
@@ -106,7 +107,7 @@ class Driver:
             case Call(function, arguments):
                 return call(function, arguments)
             case Alone(owner, inner):
-                with self._locks.of(owner):
+                with TURNS.of(owner):
                     return self.run(inner)
             case Together(flows, limit, threads):
                 return together(self.run, flows, limit, threads=threads)

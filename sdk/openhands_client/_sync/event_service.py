@@ -8,12 +8,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from openhands_client._core import operations as ops
-from openhands_client._core.app_events import batch_get_events, count_events, search_events
+from openhands_client._core.app_events import all_events, batch_get_events, count_events, search_events
 
+from .compat import Stream
 from .service import Service
 
 if TYPE_CHECKING:
     from openhands_client import models as m
+
+
+PAGE = 100  # the most that every server accepts
 
 
 class EventService(Service):
@@ -71,6 +75,14 @@ class EventService(Service):
         }
         flow = search_events(self._driver.session, conversation_id__eq, query)
         return self._driver.run(flow)
+
+    def all_events(self, conversation_id: str | None = None) -> Stream[m.AnyEvent]:
+        """Iterate over all the events the app server has, of one conversation or of all, each once.
+
+        Routes as for ``search_events``, whose pages lose events on some servers; here they do not.
+        """
+        query = {"limit": PAGE}
+        return self._driver.iterate(all_events(self._driver.session, conversation_id, query))
 
     def count_events(
         self,

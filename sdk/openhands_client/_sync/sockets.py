@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CLOSE_TIMEOUT = 1.0
 LARGEST_FRAME = 64 * 1024 * 1024
+BUFFER = 16  # frames; a server that sends more has to wait until they are read
+PING = 20.0  # seconds between pings, and until one must be answered
 
 # At DEBUG the library logs the request line, and with it the key; so it never gets to log at DEBUG.
 library_logger = logging.getLogger("openhands_client.websocket")
@@ -46,6 +48,9 @@ class Socket:
                 open_timeout=timeout,
                 close_timeout=CLOSE_TIMEOUT,
                 max_size=LARGEST_FRAME,
+                max_queue=BUFFER,
+                ping_interval=PING,
+                ping_timeout=PING,
                 logger=library_logger,
             )
             connection = closing.enter_context(opening)

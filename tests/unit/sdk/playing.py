@@ -244,7 +244,8 @@ def session_on(
     endpoint = Endpoint.app(
         base_url, api_key=api_key, session_api_key=session_api_key, auth=auth, headers=headers
     )
-    return Session(endpoint, timeout, RetryPolicy(max_retries=max_retries), api, clock=clock)
+    policy = RetryPolicy(max_retries=max_retries)
+    return Session(endpoint, timeout, policy, api, clock=clock, luck=lambda: 1.0)
 
 
 def cut(content: bytes, at: Iterable[int]) -> list[bytes]:

@@ -234,15 +234,40 @@ def test_a_token_is_renewed_before_it_expires_but_not_at_once(lifetime: int, use
         answer({"token": "t"}),
         answer(["access_token"]),
         Response(200, {}, b"nonsense"),
-        Response(503, {}, b""),
     ],
-    ids=range(6),
+    ids=range(5),
 )
 def test_a_refused_grant_is_an_authentication_error_without_the_secret(refusal: Response) -> None:
     player = Player(Script(refusal))
     with pytest.raises(errors.AuthenticationError) as refused:
         player.play(oauth(player.clock, refresh_token=SECRET).headers())
     assert SECRET not in str(refused.value)
+
+
+NO_GRANT_NOW = [
+    Response(503, {}, b""),
+    Response(429, {"retry-after": "1"}, b""),
+    errors.APIConnectionError("reset"),
+    errors.APITimeoutError("slow"),
+]
+
+
+@pytest.mark.parametrize("trouble", NO_GRANT_NOW, ids=repr)
+def test_a_token_endpoint_that_fails_is_a_connection_problem_of_a_request_that_was_not_sent(
+    trouble: Any,
+) -> None:
+    player = Player(Script(trouble))
+    with pytest.raises(errors.APIConnectionError, match="no token") as failed:
+        player.play(oauth(player.clock).headers())
+    assert not failed.value.request_sent
+
+
+@pytest.mark.parametrize("trouble", NO_GRANT_NOW, ids=repr)
+def test_even_what_is_never_repeated_waits_for_a_token(trouble: Any) -> None:
+    player = Player(Script(trouble, grant(), answer({"id": "c"})))
+    session = session_on(player.clock, auth=oauth(player.clock))
+    assert player.play(call(session, ops.START_SANDBOX)) is not None
+    assert [request.url for request in player.requests].count(TOKENS) == 2
 
 
 def test_oauth_needs_something_to_show_and_a_safe_place_to_show_it_to() -> None:

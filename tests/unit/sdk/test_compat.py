@@ -49,6 +49,21 @@ def test_an_old_server_is_asked_by_its_own_route_from_then_on() -> None:
     assert server.player.lines == [NEW_LINE, OLD_LINE, OLD_LINE]
 
 
+def test_what_one_server_lacks_another_may_have() -> None:
+    """Agent servers of one app server differ in age."""
+    server = Server(**{OLD_LINE: answer(3)})
+    server.count()
+    server.routes = {NEW_LINE: answer(4)}
+    other = Endpoint.app("http://other.test")
+
+    def newer_or_older(operation: Operation[int], path: dict[str, str] | None) -> Variant[int]:
+        return Variant(operation, lambda: call(server.session, operation, endpoint=other, path=path))
+
+    variants = [newer_or_older(NEW, {"conversation_id": "c"}), newer_or_older(OLD, None)]
+    assert server.player.play(first_known(server.session, other, *variants)) == 4
+    assert server.player.lines[2:] == [NEW_LINE]
+
+
 @pytest.mark.parametrize(
     "trouble", [text("", 500), answer({"detail": "no such conversation"}, 404), answer({}, 401)], ids=range(3)
 )
@@ -84,7 +99,7 @@ def test_what_was_missing_once_is_not_missing_for_ever() -> None:
     assert isinstance(server.count(), errors.UnsupportedOperationError)
     server.routes[NEW_LINE] = answer(3)
     assert server.count() == 3
-    assert server.session.offers.missing == {OLD}
+    assert server.session.offers.missing == {(BASE, OLD)}
 
 
 def test_an_agent_server_of_another_line_is_not_refused_for_what_the_first_one_lacked() -> None:
