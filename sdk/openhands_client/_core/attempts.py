@@ -24,20 +24,13 @@ def play(
     operation: Operation[Any],
     attempt: Callable[[], Flow[T]],
     deadlines: Sequence[Deadline],
-    *,
-    verified: bool,
+    may_repeat: Callable[[BaseException], bool],
 ) -> Flow[T]:
-    """Try until it works, may not be repeated, or the tries or the time are used up; then raise the last failure.
-
-    ``verified``: an attempt fails only when the server was seen not to have acted.
-    """
+    """Try until it works, may not be repeated, or the tries or the time are used up; then raise the last failure."""
 
     def used_up(state: tenacity.RetryCallState) -> bool:
         out_of_time = not all(deadline.leaves(state.upcoming_sleep) for deadline in deadlines)
         return out_of_time or state.attempt_number > policy.max_retries
-
-    def may_repeat(failure: BaseException) -> bool:
-        return policy.may_repeat(operation, failure, verified=verified)
 
     controller = tenacity.Retrying(
         stop=used_up, retry=tenacity.retry_if_exception(may_repeat), wait=_Wait(policy), reraise=True

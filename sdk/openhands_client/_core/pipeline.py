@@ -63,21 +63,30 @@ def repeated(
     """Play ``attempt`` until it succeeds, may not be repeated, or the tries or the time are used up."""
     from .attempts import play  # with tenacity, at the first request: imports should stay cheap
 
+    verdicts: list[BaseException] = []  # what was raised instead of an outcome is final
+
     def settled() -> Flow[T]:
         try:
             return (yield from attempt())
         except OpenHandsError as failure:
             if settle is None or not leaves_open(failure):
                 raise
-            result = yield from settle(failure)
+            try:
+                result = yield from settle(failure)
+            except OpenHandsError as verdict:
+                verdicts.append(verdict)
+                raise
             if result is None:
                 raise
             logger.info("%s was performed, although it failed with: %s", operation, failure)
             return result
 
-    return (
-        yield from play(session.retry, operation, settled, session.deadlines(), verified=settle is not None)
-    )
+    def may_repeat(failure: BaseException) -> bool:
+        if failure in verdicts:
+            return False
+        return session.retry.may_repeat(operation, failure, verified=settle is not None)
+
+    return (yield from play(session.retry, operation, settled, session.deadlines(), may_repeat))
 
 
 def limited(request: Request, deadline: Deadline | None) -> Request:

@@ -13,11 +13,11 @@ from .operation import Operation, Repeat
 if TYPE_CHECKING:
     from openhands_client.errors import OpenHandsError
 
-REPEATED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529, 530})
-REPEATED_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-REPEATED_CLASSES = frozenset({Repeat.SAFE, Repeat.VERIFY})
-NOT_HANDLED = frozenset({425, 429})  # the server says so before it does anything
-STILL_AT_IT = frozenset({408, 504, 522, 524})  # somebody lost patience, and that may be a gateway
+REPEATED_STATUSES = (408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529, 530)
+REPEATED_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+REPEATED_CLASSES = (Repeat.SAFE, Repeat.VERIFY)
+NOT_HANDLED = (425, 429)  # the server says so before it does anything
+STILL_AT_IT = (408, 504, 522, 524)  # somebody lost patience, and that may be a gateway
 
 
 class Retry(NamedTuple):
@@ -73,7 +73,7 @@ class RetryPolicy:
             seconds = getattr(self, name)
             if seconds is not None and not seconds >= 0:
                 raise ValueError(f"{name} must be 0 seconds or more, not {seconds!r}")
-        if unknown := set(self.methods) - REPEATED_METHODS:
+        if unknown := set(self.methods).difference(REPEATED_METHODS):
             raise ValueError(f"methods must be among {sorted(REPEATED_METHODS)}, not {sorted(unknown)}")
 
     def may_repeat(

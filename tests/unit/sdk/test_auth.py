@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openhands_client import errors
+from openhands_client._core import operations as ops
 from openhands_client._core.auth import SESSION_KEY_HEADER, Auth, BearerAuth, Endpoint, OAuth2Auth, origin_of
 from openhands_client._core.commands import Response
-from tests.unit.sdk.playing import PATIENT, Clock, Player, Script, answer
+from openhands_client._core.pipeline import call
+from tests.unit.sdk.playing import PATIENT, Clock, Player, Script, answer, session_on
 
 SECRET = "hunter2-hunter2"
 
@@ -264,7 +266,7 @@ def test_a_token_endpoint_that_fails_is_a_connection_problem_of_a_request_that_w
 
 @pytest.mark.parametrize("trouble", NO_GRANT_NOW, ids=repr)
 def test_even_what_is_never_repeated_waits_for_a_token(trouble: Any) -> None:
-    player = Player(Script(trouble, grant(), answer({"id": "c"})))
+    player = Player(Script(trouble, grant(), answer({"id": "c", "status": "RUNNING"})))
     session = session_on(player.clock, auth=oauth(player.clock))
     assert player.play(call(session, ops.START_SANDBOX)) is not None
     assert [request.url for request in player.requests].count(TOKENS) == 2

@@ -8,6 +8,7 @@ import pytest
 
 from openhands_client import errors
 from openhands_client._core import operations as ops
+from openhands_client._core.auth import Endpoint
 from openhands_client._core.compat import ALTERNATIVES, Variant, ask, first_known
 from openhands_client._core.operation import EVERY_LINE, Operation
 from openhands_client._core.pipeline import call

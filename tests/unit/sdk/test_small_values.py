@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openhands_client import AsyncOpenHands, OpenHands, errors, models
+from openhands_client import AsyncOpenHands, OpenHands, RetryPolicy, errors, models
+from openhands_client._core import operations as ops
 from openhands_client._core.auth import BearerAuth
 from openhands_client._core.options import DEFAULT_BASE_URL, Options
 from openhands_client._core.ordering import NewConversation, normalize_repository
+from openhands_client._core.pipeline import call
 from openhands_client._core.resting import V0_REST, V1_REST, Resting, is_user_message, state_of
 from openhands_client._core.timing import SHORTEST_TIMEOUT, Backoff, Deadline
-from tests.unit.sdk.playing import PATIENT, Clock
+from tests.unit.sdk.playing import PATIENT, Clock, Player, Script, answer
 
 SECRET = "hunter2-hunter2"
 
@@ -127,6 +129,28 @@ def test_a_message_wakes_the_agent_until_it_says_otherwise() -> None:
         assert (resting.pending, resting.at_rest) == (False, False)
         resting.feed(state("finished"))
         assert resting.at_rest
+
+
+def test_a_v0_agent_that_is_loaded_awaits_input_before_it_sees_a_message() -> None:
+    resting = Resting(V0_REST)
+    resting.feed(v0_state("loading"))
+    resting.feed(v0_event(source="user", action="message"))
+    resting.feed(v0_state("awaiting_user_input"))
+    assert not resting.at_rest
+    resting.feed(v0_state("running"))
+    resting.feed(v0_state("awaiting_user_input"))
+    assert resting.at_rest
+
+
+def test_a_message_that_does_not_wake_a_loaded_agent_is_given_up() -> None:
+    resting = Resting(V0_REST)
+    resting.feed(v0_state("loading"))
+    resting.feed(v0_event(source="user", action="message"))
+    resting.doubt_no_more()
+    assert not resting.at_rest
+    resting.feed(v0_state("awaiting_user_input"))
+    resting.doubt_no_more()
+    assert resting.at_rest
 
 
 def test_a_look_at_a_running_agent_answers_the_message() -> None:
@@ -287,6 +311,20 @@ def test_an_auth_of_ones_own_needs_no_key() -> None:
     assert resolved.session().endpoint.auth is auth
 
 
+@pytest.mark.parametrize("name", ["authorization", "Authorization"])
+def test_a_header_of_ones_own_is_the_only_credential(name: str) -> None:
+    resolved = options(EVERYTHING, headers={name: "Basic x"})
+    assert resolved.api_key is None
+    player = Player(Script(answer({})))
+    player.play(call(resolved.session(), ops.ALIVE))
+    sent = player.requests[0].headers
+    assert [value for header, value in sent.items() if header.lower() == "authorization"] == ["Basic x"]
+
+
+def test_a_session_key_in_a_header_of_ones_own_is_the_only_one() -> None:
+    assert options(EVERYTHING, headers={"x-session-api-key": "mine"}).session_api_key is None
+
+
 BAD: list[dict[str, Any]] = [
     {"api": "v2"},
     {"api": None},
@@ -296,6 +334,10 @@ BAD: list[dict[str, Any]] = [
     {"timeout": 0},
     {"timeout": -1.0},
     {"api_key": "b", "auth": BearerAuth("a")},
+    {"api_key": "b", "headers": {"authorization": "Bearer a"}},
+    {"auth": BearerAuth("a"), "headers": {"AUTHORIZATION": "Bearer a"}},
+    {"session_api_key": "b", "headers": {"x-session-api-key": "a"}},
+    {"max_retries": 5, "retry": RetryPolicy()},
 ]
 
 

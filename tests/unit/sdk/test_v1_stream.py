@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from openhands_client import errors
 from openhands_client._core.commands import Emit, Receive, Send, SocketClosed
 from openhands_client._core.resting import V1_REST
-from openhands_client._core.streaming import RECONNECTS, SETTLE, V1Stream
+from openhands_client._core.streaming import RECONNECT, RECONNECTS, SETTLE, V1Stream
 from openhands_client._core.timing import Deadline
 from tests.unit.sdk.agent_server import (
     AGENT_INFO,
@@ -465,6 +465,58 @@ def test_a_sandbox_that_came_back_elsewhere_is_followed() -> None:
     assert watching.result == "finished"
     assert ":8002/" in server.urls[1]
     assert ":8002/" in watching.player.requests[-1].url
+
+
+@pytest.mark.parametrize("silent", ["log", "handshake", "look"])
+def test_a_paused_sandbox_that_takes_connections_is_named_within_one_timeout(silent: str) -> None:
+    """It never answers; three tries of a minute each would only say so much later."""
+    server = world([message(), status("running")], state="running")
+    silence = errors.APITimeoutError("did not answer")
+    paused = {"sandbox_status": "PAUSED", "conversation_url": None, "session_api_key": None}
+    if silent == "handshake":
+        server.connects = [silence]
+        server.app_conversation |= paused
+    elif silent == "log":
+        server.requests_fail = [silence]
+        server.app_conversation |= paused
+    else:
+        server.at(1.0, lambda: server.app_conversation.update(paused))
+        server.at(1.0, lambda: server.requests_fail.append(silence))
+    watching = watch(server)
+    assert isinstance(watching.result, errors.StreamError)
+    assert "PAUSED" in str(watching.result)
+    assert "start()" in str(watching.result)
+    assert server.requests_fail == []
+
+
+def test_the_history_of_a_paused_sandbox_says_that_it_is_paused() -> None:
+    server = world([message(), status("running")], state="running")
+    server.requests_fail = [errors.APITimeoutError("did not answer")]
+    server.app_conversation |= {"sandbox_status": "PAUSED", "conversation_url": None, "session_api_key": None}
+    player = Player(server, server.clock)
+    with pytest.raises(errors.StreamError, match="PAUSED"):
+        player.play(stream_of(server).history())
+
+
+def stream_of(server: AgentServer, luck: float = 1.0) -> V1Stream:
+    session = session_on(server.clock)
+    session.luck = lambda: luck
+    endpoint = session.endpoint.agent(AGENT_URL, KEY)
+    return V1Stream(session, ID, endpoint, deadline=Deadline.after(server.clock, None))
+
+
+def test_clients_that_lost_a_server_do_not_come_back_at_the_same_moment() -> None:
+    def pauses(luck: float) -> list[float]:
+        server = world([message(), status("running")], state="running")
+        server.connects = [503] * 100
+        player = Player(server, server.clock)
+        with pytest.raises(errors.StreamError):
+            player.play(stream_of(server, luck).run())
+        return player.slept
+
+    assert pauses(0.0) == [pause / 2 for pause in pauses(1.0)]
+    assert pauses(1.0) == sorted(pauses(1.0))
+    assert max(pauses(1.0)) <= RECONNECT.longest
 
 
 @pytest.mark.parametrize("sandbox", ["PAUSED", "ERROR", "MISSING", "STARTING"])
