@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 import yaml
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this script is run by its path
+
 from openhands_client._core import operations as ops
 from openhands_client._core.compat import ALTERNATIVES
 from openhands_client._core.operation import Operation
+from scripts.documents import ROOT, write_or_check
 
-ROOT = Path(__file__).resolve().parent.parent
-TARGET = ROOT / "docs" / "compatibility.md"
 HEAD = """\
 # Compatibility
 
@@ -33,17 +34,7 @@ Newest first; an unknown newer server is asked by the newest known route.
 
 
 def main(arguments: list[str]) -> int:
-    wanted = document()
-    if arguments == ["--check"]:
-        current = TARGET.read_text() if TARGET.exists() else ""
-        print(
-            "docs/compatibility.md is "
-            + ("up to date" if current == wanted else "not what this script writes")
-        )
-        return 0 if current == wanted else 1
-    TARGET.write_text(wanted)
-    print(f"wrote {TARGET.relative_to(ROOT)}")
-    return 0
+    return write_or_check("compatibility.md", document(), arguments)
 
 
 def document() -> str:

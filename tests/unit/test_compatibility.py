@@ -47,11 +47,12 @@ def test_alternatives_cover_every_line_newest_first(purpose: str) -> None:
     assert "1.11" in alternatives[0].lines
 
 
-def test_the_table_is_up_to_date() -> None:
+@pytest.mark.parametrize("script", ["compatibility", "reliability"])
+def test_the_tables_are_up_to_date(script: str) -> None:
     run = subprocess.run(
-        [sys.executable, str(ROOT / "scripts/compatibility.py"), "--check"],
+        [sys.executable, str(ROOT / f"scripts/{script}.py"), "--check"],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert run.returncode == 0, f"{run.stdout}: run scripts/compatibility.py"
+    assert run.returncode == 0, f"{run.stdout}: run scripts/{script}.py"

@@ -537,7 +537,7 @@ AGENT_GENERATE_TITLE = Operation(
 AGENT_ASK_AGENT = Operation(
     "agent", "ask_agent", "POST", _CONVERSATION + "/ask_agent", lambda: m.AgentAnswer, Repeat.NEVER
 )
-AGENT_CONDENSE = Operation("agent", "condense", "POST", _CONVERSATION + "/condense", _success)
+AGENT_CONDENSE = Operation("agent", "condense", "POST", _CONVERSATION + "/condense", _success, Repeat.NEVER)
 AGENT_SET_CONFIRMATION_POLICY = Operation(
     "agent", "set_confirmation_policy", "POST", _CONVERSATION + "/confirmation_policy", _success
 )
