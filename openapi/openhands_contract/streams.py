@@ -261,7 +261,7 @@ class V0Stream(Stream):
             case engineio.packet.OPEN:
                 self.send(_message(socketio.packet.Packet(socketio.packet.CONNECT).encode()))
             case engineio.packet.PING:
-                self.send(engineio.packet.Packet(engineio.packet.PONG, packet.data).encode())
+                self.send(str(engineio.packet.Packet(engineio.packet.PONG, packet.data).encode()))
             case engineio.packet.CLOSE:
                 self.ending = Ending(1000, "Engine.IO close")
             case engineio.packet.MESSAGE:
@@ -297,5 +297,4 @@ def ids(events: Sequence[Frame]) -> list[Any]:
 
 
 def _message(socketio_packet: Any) -> str:
-    encoded: str = engineio.packet.Packet(engineio.packet.MESSAGE, socketio_packet).encode()
-    return encoded
+    return str(engineio.packet.Packet(engineio.packet.MESSAGE, socketio_packet).encode())

@@ -7,6 +7,7 @@ import json
 import secrets
 import uuid
 import zipfile
+from typing import Any
 from urllib.parse import quote
 
 from openhands_contract.bench import Answer, Api, Bench
@@ -44,7 +45,7 @@ class _Sandbox:
     def download(self, path: str) -> Answer:
         return self.send("GET", "/api/file/download", path)
 
-    def send(self, method: str, operation: str, path: str, **options: object) -> Answer:
+    def send(self, method: str, operation: str, path: str, **options: Any) -> Answer:
         if self._in_path:
             return self.agent.request(method, f"{operation}/{quote(path, safe='')}", **options)
         return self.agent.request(method, operation, {"path": path}, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from openhands_contract.bench import Bench
@@ -50,11 +51,12 @@ def _mark(bench: Bench, started: Started, *streams: JsonStream) -> str:
     with bench.arranging("a message that is stored"):
         bench.v1.agent(started).post(f"{started.path}/events", user_message(text, run=False)).needs(200)
     for stream in streams:
-        stream.until(
-            lambda heard=stream.frames: any(says(frame, text) for frame in heard),
-            "a message that was stored reaches who listens",
-        )
+        stream.until(partial(_has, stream, text), "a message that was stored reaches who listens")
     return text
+
+
+def _has(stream: JsonStream, text: str) -> bool:
+    return any(says(event, text) for event in stream.events)
 
 
 def says(event: Frame, text: str) -> bool:

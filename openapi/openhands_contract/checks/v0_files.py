@@ -369,9 +369,7 @@ def new_files_are_changes(bench: Bench) -> None:
 def changes_are_in_order(bench: Bench) -> None:
     """Uploads files and looks at the order of the changes."""
     identifier = _workspace(bench)
-    _upload(
-        bench, identifier, {name: b"x" for name in (f"z{new_name()}", f"a{new_name()}", f"m{new_name()}")}
-    )
+    _upload(bench, identifier, dict.fromkeys((f"z{new_name()}", f"a{new_name()}", f"m{new_name()}"), b"x"))
     answer = _changes(bench, identifier)
     paths = [change["path"] for change in answer.json]
     answer.expect(paths == sorted(paths), "the paths are in order", paths)

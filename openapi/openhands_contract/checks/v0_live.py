@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
+import engineio.packet
 import engineio.payload
 import socketio.packet
 
@@ -129,6 +131,10 @@ def _turn(bench: Bench, identifier: str, *streams: V0Stream) -> tuple[list[Frame
             "the state in which the agent comes to rest is heard",
         )
     return stored, [[event for event in stream.events if event["id"] > last] for stream in streams]
+
+
+def _has(stream: V0Stream, event_id: int) -> bool:
+    return event_id in ids(stream.events)
 
 
 def _told_live(event: Frame) -> bool:
@@ -343,13 +349,17 @@ def refuses_actions(bench: Bench) -> None:
     before = bench.v0.events(identifier)
     for number, action in enumerate(({"action": "no such action"}, {"args": {}}, "no action"), 1):
         stream.act(action)
-        stream.until(lambda wanted=number: len(_errors(stream)) >= wanted, "an error is answered")
+        stream.until(partial(_has_errors, stream, number), "an error is answered")
     stream.expect(
         all(frame.get("message") for frame in _errors(stream)), "the errors say why", _errors(stream)
     )
     after = bench.v0.events(identifier)
     stream.expect(after == before, "nothing is stored", f"{len(after) - len(before)} more events")
     _turn(bench, identifier, stream)
+
+
+def _has_errors(stream: V0Stream, number: int) -> bool:
+    return len(_errors(stream)) >= number
 
 
 def _errors(stream: V0Stream) -> list[Frame]:
@@ -426,7 +436,7 @@ def _polled(bench: Bench, identifier: str) -> list[Frame]:
     asked = {"conversation_id": identifier, "session_api_key": _key(bench) or "null"}
     query = {**_PROTOCOL, "transport": "polling", **asked}
     opened = bench.app.get(_PATH, query).must(200)
-    handshake = engineio.payload.Payload(encoded_payload=opened.text).packets[0].data
+    handshake: Any = engineio.payload.Payload(encoded_payload=opened.text).packets[0].data
     query["sid"] = handshake["sid"]
     bench.app.request("POST", _PATH, query, content=b"40", headers={"Content-Type": "text/plain"}).must(200)
     events: list[Frame] = []
