@@ -126,10 +126,7 @@ def _turn(bench: Bench, identifier: str, *streams: V0Stream) -> tuple[list[Frame
     end = next(event["id"] for event in events if event["id"] > last and _rests(event))
     stored: list[Frame] = [event for event in events if last < event["id"] <= end]
     for stream in streams:
-        stream.until(
-            lambda heard=stream: end in ids(heard.events),
-            "the state in which the agent comes to rest is heard",
-        )
+        stream.until(partial(_has, stream, end), "the state in which the agent comes to rest is heard")
     return stored, [[event for event in stream.events if event["id"] > last] for stream in streams]
 
 
