@@ -1,7 +1,8 @@
 """Users: each has a world of their own, behind the same two addresses.
 
 A request to the app server belongs to who has sent it: to the user of its bearer token or API key. One to the
-agent server belongs to whom the sandbox belongs whose key it has. What belongs to nobody comes to a server
+agent server belongs to whom the sandbox belongs whose key it has; a WebSocket that brings its key only in its
+first frame, to whom the conversation belongs in its path. What belongs to nobody comes to a server
 without conversations that lets nobody in, and so gets the answers that need no user.
 """
 
@@ -24,6 +25,7 @@ StartResponse = Callable[..., Any]
 Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _SOCKETIO = "/socket.io"
+_STREAMS = "/sockets/events"
 
 
 class Realm(Protocol):
@@ -95,7 +97,7 @@ class Realms:
 
     def operation_on_agent_server(self, environ: Mapping[str, Any]) -> str | None:
         """The operation that a request to the agent server is about to reach."""
-        return (self._of_sandbox(environ) or self._nobody).operation_on_agent_server(environ)
+        return self._on_agent_server(environ).operation_on_agent_server(environ)
 
     def expire_tokens(self) -> int:
         """Let all access tokens expire now; returns how many were still good."""
@@ -116,12 +118,21 @@ class Realms:
 
     def agent_server(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve a request to the agent server."""
-        realm = self._of_sandbox(environ) or self._nobody
-        return realm.agent_server(environ, start_response)
+        return self._on_agent_server(environ).agent_server(environ, start_response)
 
     def _user_of(self, token: str) -> str | None:
         by_key = self._accounts.user_of_key(token)
         return by_key if by_key is not None or self._desk is None else self._desk.user_of(token)
+
+    def _on_agent_server(self, environ: Mapping[str, Any]) -> Realm:
+        return self._of_sandbox(environ) or self._of_stream(environ["PATH_INFO"]) or self._nobody
+
+    def _of_stream(self, path: str) -> Realm | None:
+        """Whose conversation the path of a WebSocket names."""
+        before, _, conversation_id = path.rpartition("/")
+        if before != _STREAMS:
+            return None
+        return next((realm for realm in self._realms.values() if _has(realm.world, conversation_id)), None)
 
     def _of_sandbox(self, environ: Mapping[str, Any]) -> Realm | None:
         """Whose sandbox or runtime opens to the key of this request."""

@@ -50,6 +50,14 @@ async def test_a_user_holds_a_conversation(server: ReferenceServer, api: Api) ->
         assert await conversation.wait(timeout=30) == "finished"
 
 
+async def test_a_line_whose_streams_take_their_key_later() -> None:
+    with ReferenceServer(users=USERS, dialect="openhands-1.11") as server:
+        async with AsyncOpenHands(server.url, auth=BearerAuth("alices-key")) as client:
+            conversation = await client.conversations.create("hello")
+            assert [event async for event in conversation.events()]
+            assert await conversation.wait(timeout=30) == "finished"
+
+
 @both
 async def test_others_are_denied(server: ReferenceServer, api: Api) -> None:
     async with (

@@ -51,6 +51,14 @@ def test_a_user_holds_a_conversation(server: ReferenceServer, api: Api) -> None:
         assert conversation.wait(timeout=30) == "finished"
 
 
+def test_a_line_whose_streams_take_their_key_later() -> None:
+    with ReferenceServer(users=USERS, dialect="openhands-1.11") as server:
+        with OpenHands(server.url, auth=BearerAuth("alices-key")) as client:
+            conversation = client.conversations.create("hello")
+            assert [event for event in conversation.events()]
+            assert conversation.wait(timeout=30) == "finished"
+
+
 @both
 def test_others_are_denied(server: ReferenceServer, api: Api) -> None:
     with (
