@@ -168,7 +168,12 @@ class ReferenceServer(Controls):
         if self._servers:
             raise RuntimeError("The reference server is running already")
         listeners = [bind(_HOST, 0), bind(_HOST, 0)]
-        front = self._front = self._open_front(AgentAddress(_HOST, port_of(listeners[1])))
+        try:
+            front = self._front = self._open_front(AgentAddress(_HOST, port_of(listeners[1])))
+        except BaseException:
+            for listener in listeners:
+                listener.close()
+            raise
         self._servers = (
             BackgroundServer("app-server", listeners[0], front.app_server),
             BackgroundServer("agent-server", listeners[1], front.agent_server),
