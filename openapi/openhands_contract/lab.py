@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
 from openhands_contract.bench import Bench
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 _TIDY_DEADLINE = 60.0
 _SILENCE_TOLERATED = 2
+_CLOSERS = 8
 
 
 class Lab:
@@ -29,10 +31,12 @@ class Lab:
     Attributes:
         patience: seconds until a condition that was waited for is given up.
         start_patience: the same for the start of a V1 conversation, which may have to fetch a container.
+        socket_patience: seconds until a live connection must be there.
     """
 
     patience = 20.0
     start_patience = 180.0
+    socket_patience = 8.0
 
     def __init__(self, site: Site) -> None:
         """Connect.
@@ -52,6 +56,7 @@ class Lab:
         self._shared: dict[str, Any] = {}
         self._making: dict[str, threading.Lock] = {}
         self._silence = 0
+        self._closing = ThreadPoolExecutor(_CLOSERS, thread_name_prefix="closing")
         self.gone: str | None = None
         self.interrupted = False
         self.access: Access = enter(site, self.traffic)
@@ -161,7 +166,7 @@ class Lab:
     # ---- the end -------------------------------------------------------------------------------------------
 
     @property
-    def delete_conversation(self) -> str:
+    def conversation_path(self) -> str:
         """The path that deletes a conversation of either generation, with `{id}` in it."""
         newer = "/api/v1/app-conversations/{conversation_id}"
         if "delete" in self.app_document.content["paths"].get(newer, {}):
@@ -177,12 +182,17 @@ class Lab:
         if self.site.second_api_key:
             senders["second"] = self.wire(self.site.second_api_key).send
         try:
-            return self.ledger.tidy(senders, self.delete_conversation, time.monotonic() + _TIDY_DEADLINE)
+            return self.ledger.tidy(senders, self.conversation_path, time.monotonic() + _TIDY_DEADLINE)
         except CannotRun:
             return self.ledger.left()
 
+    def close_later(self, close: Callable[[], None]) -> None:
+        """Close something that takes its time, without anybody waiting for it but the end of the run."""
+        self._closing.submit(close)
+
     def close(self) -> None:
         """Close all connections."""
+        self._closing.shutdown(wait=True)
         for wire in self._wires.values():
             wire.close()
         self._wires.clear()

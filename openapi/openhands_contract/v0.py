@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from openhands_contract.bench import Answer, Bench
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 CONVERSATIONS = "/api/conversations"
 # In these states of its agent a V0 conversation waits for the user.
@@ -83,6 +80,13 @@ class V0:
 
         return self._bench.until(reached, f"the conversation becomes {' or '.join(statuses)}")
 
+    def listed(self) -> list[dict[str, Any]]:
+        """The first hundred conversations of the list."""
+        entries: list[dict[str, Any]] = (
+            self._app.get(CONVERSATIONS, {"limit": 100}).needs(200).pick("results")
+        )
+        return entries
+
     def events(self, identifier: str, **query: Any) -> list[dict[str, Any]]:
         """All events of a conversation, oldest first."""
         found: list[dict[str, Any]] = []
@@ -105,3 +109,8 @@ class V0:
             return events if done else None
 
         return self._bench.until(rested, "the agent comes to rest")
+
+
+def user_messages(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What the user said, in order."""
+    return [event for event in events if event.get("action") == "message" and event.get("source") == "user"]

@@ -85,7 +85,7 @@ class V1:
     def new(self, **request: Any) -> Started:
         """A new conversation in a sandbox of its own; both go when the check ends."""
         started = self.start(**request)
-        delete = self._bench.lab.delete_conversation.format(id=started.id)
+        delete = self._bench.lab.conversation_path.format(id=started.id)
         self._bench.later(lambda: self._app.delete(delete))
         return started
 
@@ -114,6 +114,14 @@ class V1:
 
     def get(self, identifier: str) -> Answer:
         return self._app.get(CONVERSATIONS, {"ids": identifier})
+
+    def rename(self, identifier: str, title: str) -> Answer:
+        """Give a conversation a title, where the dialect does that."""
+        return self._app.patch(self._bench.lab.conversation_path.format(id=identifier), {"title": title})
+
+    def delete(self, identifier: str) -> Answer:
+        """Delete a conversation, where the dialect does that."""
+        return self._app.delete(self._bench.lab.conversation_path.format(id=identifier))
 
     def find(self, identifier: str) -> Started:
         """A conversation and where its agent server is, as soon as that is known."""
