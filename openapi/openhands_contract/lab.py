@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
 from openhands_contract.bench import Bench
@@ -22,7 +21,6 @@ T = TypeVar("T")
 
 _TIDY_DEADLINE = 60.0
 _SILENCE_TOLERATED = 2
-_CLOSERS = 8
 
 
 class Lab:
@@ -31,12 +29,10 @@ class Lab:
     Attributes:
         patience: seconds until a condition that was waited for is given up.
         start_patience: the same for the start of a V1 conversation, which may have to fetch a container.
-        socket_patience: seconds until a live connection must be there.
     """
 
     patience = 20.0
     start_patience = 180.0
-    socket_patience = 8.0
 
     def __init__(self, site: Site) -> None:
         """Connect.
@@ -56,7 +52,6 @@ class Lab:
         self._shared: dict[str, Any] = {}
         self._making: dict[str, threading.Lock] = {}
         self._silence = 0
-        self._closing = ThreadPoolExecutor(_CLOSERS, thread_name_prefix="closing")
         self.gone: str | None = None
         self.interrupted = False
         self.access: Access = enter(site, self.traffic)
@@ -186,13 +181,8 @@ class Lab:
         except CannotRun:
             return self.ledger.left()
 
-    def close_later(self, close: Callable[[], None]) -> None:
-        """Close something that takes its time, without anybody waiting for it but the end of the run."""
-        self._closing.submit(close)
-
     def close(self) -> None:
         """Close all connections."""
-        self._closing.shutdown(wait=True)
         for wire in self._wires.values():
             wire.close()
         self._wires.clear()

@@ -11,7 +11,7 @@ from openhands_contract.checks import checks
 from openhands_contract.contract_document import Document
 from openhands_contract.outcome import Skipped
 from openhands_contract.site import KEY_HEADER
-from openhands_contract.sockets import Refused, SocketIOListener
+from openhands_contract.streams import V0Stream
 from openhands_contract.v0 import CONVERSATIONS, path
 from openhands_contract.v1 import CONVERSATIONS as APP_CONVERSATIONS
 from openhands_contract.v1 import SANDBOXES, TASKS, user_message
@@ -299,11 +299,9 @@ def listening_to_others(bench: Bench) -> None:
     query = {"conversation_id": identifier}
     if KEY_HEADER in stranger.headers:
         query["session_api_key"] = stranger.headers[KEY_HEADER]
-    try:
-        listener = SocketIOListener(
-            bench.lab.site.url.rstrip("/"), query, stranger.headers, bench.lab.socket_patience
-        )
-    except Refused:
-        return
-    bench.later(lambda: bench.lab.close_later(listener.close))
-    bench.expect(False, "the connection is refused", "it was accepted")
+    url = f"{bench.lab.wire().url}/socket.io/"
+    asked = {"EIO": "4", "transport": "websocket", **query}
+    stream = V0Stream(bench, "app-server", url, asked, stranger.headers)
+    if stream.accepted:
+        stream.until(stream.answered, "the server lets the client in, or says why not")
+    stream.expect(not stream.confirmed, "the connection is refused", "it was accepted")
