@@ -7,7 +7,7 @@ WORKERS ?= 2
 SEED   := $(or $(SEED),$(shell date +%s))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format interop bench bootstrap-demo bootstrap-dev clean distclean
+.PHONY: help demo test lint format chaos interop bench bootstrap-demo bootstrap-dev clean distclean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,8 +33,13 @@ format: bootstrap-dev  ## Format the code, and repair what can be repaired
 	$(BIN)/ruff format .
 	$(BIN)/python scripts/unasync.py
 
+chaos: bootstrap-dev  ## Play a thousand conversations while everything goes wrong (LIVES=…, WATCHED=…, SEED=…)
+	@echo "Random seed: $(SEED) (draw the same faults again with: make chaos SEED=$(SEED))"
+	@OPENHANDS_TEST_SEED=$(SEED) OPENHANDS_CHAOS_LIVES=$(or $(LIVES),1000) OPENHANDS_CHAOS_WATCHED=$(or $(WATCHED),1000) \
+		$(BIN)/python -m pytest -n 0 -m "not interop" tests/chaos $(ARGS)
+
 interop: bootstrap-dev  ## Run the quickstart against a real OpenHands server
-	@$(BIN)/python -m pytest -m interop -rs tests/interop $(ARGS)
+	@$(BIN)/python -m pytest -m interop -rs tests/interop tests/chaos $(ARGS)
 
 bench: bootstrap-dev  ## Measure the speed ratios (SMOKE=1: a short run)
 	@$(BIN)/python -m benchmarks $(if $(SMOKE),--smoke) $(ARGS)

@@ -3,7 +3,7 @@
 ``sdk/openhands_client/_async/*.py`` → ``_sync/*.py``, and in the tests ``**/async_*.py`` → ``sync_*.py`` and
 ``**/test_async_*.py`` → ``test_sync_*.py``. With ``--check`` nothing is written: whole files are compared,
 and rules that match nothing any more are an error. ``compat.py`` is written by hand twice, and
-so are the tests' crowds.
+so are the tests' crowds; ``watching.py`` is async only.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ RULES: list[tuple[re.Pattern[str], str]] = [
     ]
 ]
 HEADER = "# Generated from {source} by scripts/unasync.py. Do not edit.\n"
-BY_HAND = {"compat.py", "async_crowd.py", "sync_crowd.py"}
+BY_HAND = {"compat.py", "watching.py", "async_crowd.py", "sync_crowd.py"}
 NAME = re.compile(r"^(test_)?async_")
 
 

@@ -40,6 +40,7 @@ from .errors import (
 if TYPE_CHECKING:
     from ._async.client import AsyncOpenHands
     from ._async.conversations import AsyncConversation, AsyncStartTask
+    from ._async.watching import Watched, watch
     from ._core.many import CreationProgress, CreationResult
     from ._core.ordering import ConversationRequest
     from ._sync.conversations import Conversation, StartTask
@@ -53,6 +54,8 @@ _LATER = {
     "CreationProgress": "_core.many",
     "CreationResult": "_core.many",
     "StartTask": "_sync.conversations",
+    "Watched": "_async.watching",
+    "watch": "_async.watching",
 }
 
 __all__ = [
@@ -92,8 +95,10 @@ __all__ = [
     "UnsafeURLError",
     "UnsupportedOperationError",
     "ValidationError",
+    "Watched",
     "errors",
     "models",
+    "watch",
 ]
 
 

@@ -1,0 +1,68 @@
+"""The events of many conversations in one stream. Only here: the sync side would need a thread for each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from openhands_client._core.streaming import Until
+from openhands_client.errors import OpenHandsError
+
+from .conversations import AsyncConversation
+
+if TYPE_CHECKING:
+    from openhands_client import models as m
+
+BUFFER = 100  # events that may wait for whoever iterates; then the streams wait
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What happened in a conversation: an ``event``, or the end of its stream.
+
+    ``event``  None at the end: the agent came to rest in ``conversation.agent_state``, or …
+    ``error``  … the stream cannot go on
+    """
+
+    conversation: AsyncConversation
+    event: m.AnyEvent | m.V0Event | None = None
+    error: OpenHandsError | None = None
+
+
+Watch: TypeAlias = AsyncGenerator[Watched, None]
+
+
+async def watch(conversations: Iterable[AsyncConversation], *, until: Until = "rest") -> Watch:
+    """Iterate over the events of many conversations as they come, each conversation's in order and once.
+
+    Ends when all have come to rest; with ``until="forever"`` only where streams fail. Failures are values, so that
+    one does not end the others. A conversation takes one task and, while it is live, one connection (a V0
+    conversation without the extra ``[socketio]`` is asked again and again instead).
+    """
+    queue: asyncio.Queue[Watched] = asyncio.Queue(BUFFER)
+    tasks = [asyncio.create_task(_follow(one, until, queue)) for one in conversations]
+    left = len(tasks)
+    try:
+        while left:
+            news = await queue.get()
+            left -= news.event is None
+            yield news
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _follow(conversation: AsyncConversation, until: Until, queue: asyncio.Queue[Watched]) -> None:
+    error = None
+    try:
+        async with aclosing(conversation.events(until=until)) as events:
+            async for event in events:
+                await queue.put(Watched(conversation, event))
+    except OpenHandsError as failure:
+        error = failure
+    await queue.put(Watched(conversation, error=error))

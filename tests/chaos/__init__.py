@@ -1,0 +1,1 @@
+"""Whole conversations while the network and the server misbehave."""
