@@ -20,18 +20,28 @@ import click
 from openhands_contract import documents
 from openhands_contract.recording import files
 from openhands_reference_server import dialects
+from openhands_reference_server.accounts import Accounts
 from openhands_reference_server.domain.script import Script
 from openhands_reference_server.front import Front, Frontage, open_store
 from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress, bracketed
+from openhands_reference_server.http.oauth import PATH as TOKEN_PATH
 from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
+from openhands_reference_server.rates import Rate
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
 from openhands_reference_server.storage import StorageError
 from openhands_reference_server.storage.lock import DirectoryLock
 from openhands_reference_server.tenant import ServerOptions
+from openhands_reference_server.tokens import DEFAULT_LIFETIME
 from openhands_reference_server.workspace.files import DEFAULT_UPLOAD_LIMIT, UploadLimits
 
-OPEN, SESSION_KEY = "open", "session-key"
+OPEN, SESSION_KEY, BEARER, OAUTH = "open", "session-key", "bearer", "oauth"
+_ACCESS = {
+    OPEN: "open",
+    SESSION_KEY: "with the session API key",
+    BEARER: "for users, with API keys",
+    OAUTH: "for users, with API keys and tokens",
+}
 
 
 class StartFailed(click.ClickException):
@@ -47,7 +57,7 @@ class _Settings:
     agent_port: int
     data_dir: Path | None
     lock: DirectoryLock | None
-    session_api_key: str | None
+    auth: str
     options: ServerOptions
     recording: files.Recording | None
 
@@ -73,7 +83,8 @@ class _Settings:
             f"  agent server  {self.url(self.agent_port)}",
             f"  storage       {self.data_dir or 'in memory'}",
             f"  dialect       {self.options.dialect.name}",
-            f"  access        {'open' if self.session_api_key is None else 'with the session API key'}",
+            f"  access        {_ACCESS[self.auth]}",
+            *([f"  tokens        {self.url(self.port)}{TOKEN_PATH}"] if self.auth == OAUTH else []),
             f"ready {self.url(self.port)}",
         ]
         click.echo("\n".join(lines))
@@ -122,8 +133,30 @@ def main() -> None:
 @click.option("--memory", is_flag=True, help="Keep everything in memory (the default).")
 @click.option(
     "--auth",
-    type=click.Choice([OPEN, SESSION_KEY]),
-    help="Who may call the app server: everybody, or who has the key. Default: the key decides, if there is one.",
+    type=click.Choice([OPEN, SESSION_KEY, BEARER, OAUTH]),
+    help="Who may call the app server: everybody, who has the key, users with API keys, or also with tokens. "
+    "Default: the key decides, if there is one.",
+)
+@click.option(
+    "--users",
+    type=click.Path(path_type=Path),
+    metavar="FILE.yaml",
+    help="The users and their keys, for --auth bearer and oauth.",
+)
+@click.option(
+    "--token-lifetime",
+    default=DEFAULT_LIFETIME,
+    show_default=True,
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="How long an access token of --auth oauth is good.",
+)
+@click.option(
+    "--rate-limit",
+    metavar="N/second",
+    callback=lambda context, option, value: _rate(value),
+    help="How many requests an address may make (also N/minute, N/hour): as many again are delayed by a second, "
+    "the rest is refused with 429. Default: no limit.",
 )
 @click.option(
     "--session-api-key",
@@ -198,6 +231,9 @@ def serve(
     data_dir: Path | None,
     memory: bool,
     auth: str | None,
+    users: Path | None,
+    token_lifetime: float,
+    rate_limit: Rate | None,
     session_api_key: str | None,
     close_delay: float,
     max_concurrent_conversations: int,
@@ -223,10 +259,12 @@ def serve(
     if replay is not None and data_dir is not None:
         raise click.UsageError("--replay and --data-dir exclude each other: a recording keeps nothing.")
     key = _key(auth, session_api_key)
-    if key is None and not i_know_this_is_open and not _is_loopback(host):
+    auth = auth or (OPEN if key is None else SESSION_KEY)
+    accounts = _accounts(auth, users)
+    if auth == OPEN and not i_know_this_is_open and not _is_loopback(host):
         raise click.UsageError(
-            f"{host} can be reached from outside and --auth open asks for no key. Use --auth session-key, "
-            "listen on 127.0.0.1, or insist with --i-know-this-is-open."
+            f"{host} can be reached from outside and --auth open asks for no key. Use --auth session-key "
+            "or bearer, listen on 127.0.0.1, or insist with --i-know-this-is-open."
         )
     script = None if scenario is None else _read(scenario)
     listeners = [_listen(host, port, "--port"), _listen(host, agent_port, "--agent-port")]
@@ -236,10 +274,13 @@ def serve(
         agent_port=port_of(listeners[1]),
         data_dir=data_dir,
         lock=_lock(data_dir),
-        session_api_key=key,
+        auth=auth,
         options=ServerOptions(
             access=partial(access_with, key),
             script=script,
+            accounts=accounts,
+            token_lifetime=token_lifetime if auth == OAUTH else None,
+            rate=rate_limit,
             v0=V0Options(
                 close_delay=close_delay,
                 max_concurrent_conversations=max_concurrent_conversations,
@@ -289,7 +330,29 @@ def _key(auth: str | None, session_api_key: str | None) -> str | None:
         raise click.UsageError(
             "--auth session-key needs a key: set SESSION_API_KEY or give --session-api-key."
         )
-    return None if auth == OPEN else session_api_key or None
+    return session_api_key or None if auth in (None, SESSION_KEY) else None
+
+
+def _accounts(auth: str, users: Path | None) -> Accounts | None:
+    if auth not in (BEARER, OAUTH):
+        if users is not None:
+            raise click.UsageError("--users is for --auth bearer and --auth oauth.")
+        return None
+    if users is None:
+        raise click.UsageError(f"--auth {auth} needs --users FILE.yaml, which says who they are.")
+    from openhands_reference_server.users_file import AccountsError, read_accounts
+
+    try:
+        return read_accounts(users)
+    except AccountsError as error:
+        raise StartFailed(str(error)) from error
+
+
+def _rate(text: str | None) -> Rate | None:
+    try:
+        return None if text is None else Rate.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _is_loopback(host: str) -> bool:

@@ -63,4 +63,4 @@ class Controls(ABC):
 
     def expire_tokens(self) -> int:
         """Let all access tokens expire that were given out; returns how many (`POST /_control/tokens/expire`)."""
-        return self._tenant.access.expire_tokens()
+        return self._tenant.expire_tokens()

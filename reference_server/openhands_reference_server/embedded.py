@@ -6,10 +6,11 @@ with ReferenceServer() as server:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from openhands_contract import documents
 from openhands_reference_server import dialects
@@ -18,15 +19,19 @@ from openhands_reference_server.domain.script import Script
 from openhands_reference_server.front import Front, Frontage, open_store
 from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress
+from openhands_reference_server.http.oauth import PATH as TOKEN_PATH
 from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
+from openhands_reference_server.rates import Rate
 from openhands_reference_server.scheduler import Clock
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
 from openhands_reference_server.tenant import ServerOptions, Tenant
+from openhands_reference_server.tokens import DEFAULT_LIFETIME
 from openhands_reference_server.workspace.files import UploadLimits
 from openhands_reference_server.world import World
 
 if TYPE_CHECKING:  # reading scenarios takes pydantic, which those without one do not wait for
     from openhands_contract.recording.files import Recording
+    from openhands_reference_server.accounts import Accounts
     from openhands_reference_server.scenarios import ScenarioSource
 
 _HOST = "127.0.0.1"
@@ -41,6 +46,12 @@ class ReferenceServer(Controls):
         scenario: the same as a scenario: the path of a YAML file, YAML text, or what such a file holds.
         data_dir: keep everything in this directory; in memory by default.
         session_api_key: the key the app server wants; none by default.
+        users: who may call, each with a world of their own: the path of a YAML file, or what it holds (see
+            docs/test-double.md). Users show an API key as bearer token.
+        oauth: there is a token endpoint, `token_url`, where the clients of users get tokens.
+        token_lifetime: seconds an access token is good for.
+        rate_limit: how many requests an address may make, like `10/second`; as many more are delayed by a
+            second, all others are refused. Without limit by default.
         clock: the time of everything that happens later; a `ManualClock` stands still until turned.
         close_delay: seconds after its last Socket.IO client left until an idle V0 conversation is stopped.
         max_concurrent_conversations: how many V0 conversations may run at once; one more stops the least
@@ -54,8 +65,9 @@ class ReferenceServer(Controls):
             and nothing else.
 
     Raises:
-        ScenarioError: the scenario is none; says what is wrong and where.
+        ScenarioError, AccountsError: the scenario or the users cannot be read; says what is wrong and where.
         RecordingError: the recording is none.
+        ValueError: arguments exclude each other, or one makes no sense.
     """
 
     def __init__(
@@ -65,6 +77,10 @@ class ReferenceServer(Controls):
         scenario: ScenarioSource | None = None,
         data_dir: str | Path | None = None,
         session_api_key: str | None = None,
+        users: str | Path | Mapping[str, Any] | None = None,
+        oauth: bool = False,
+        token_lifetime: float = DEFAULT_LIFETIME,
+        rate_limit: str | None = None,
         clock: Clock | None = None,
         close_delay: float = DEFAULT_CLOSE_DELAY,
         max_concurrent_conversations: int = DEFAULT_MAX_CONCURRENT,
@@ -76,6 +92,10 @@ class ReferenceServer(Controls):
     ) -> None:
         if script is not None and scenario is not None:
             raise ValueError("script and scenario exclude each other: both say what the agent does")
+        if users is not None and session_api_key is not None:
+            raise ValueError("users and session_api_key exclude each other: both say who may call")
+        if oauth and users is None:
+            raise ValueError("oauth needs users: tokens are given to their clients")
         self._options = ServerOptions(
             access=partial(access_with, session_api_key),
             script=script if scenario is None else _read(scenario),
@@ -87,6 +107,9 @@ class ReferenceServer(Controls):
             ),
             enable_bash=enable_bash,
             dialect=dialects.named(dialect),
+            accounts=None if users is None else _read_users(users),
+            token_lifetime=token_lifetime if oauth else None,
+            rate=None if rate_limit is None else Rate.parse(rate_limit),
             controlled=True,
         )
         self._data_dir = data_dir
@@ -106,9 +129,22 @@ class ReferenceServer(Controls):
         return f"http://{_HOST}:{self._running()[1].port}"
 
     @property
+    def token_url(self) -> str:
+        """The token endpoint, with `oauth`."""
+        return f"{self.url}{TOKEN_PATH}"
+
+    @property
     def world(self) -> World:
         """What is served, for tests that look behind the scenes."""
         return self._tenant.world
+
+    def world_of(self, user: str) -> World:
+        """What a user has, for tests that look behind the scenes.
+
+        Raises:
+            KeyError: there is no such user.
+        """
+        return self._tenant.world_of(user)
 
     @property
     def _tenant(self) -> Tenant:
@@ -123,7 +159,9 @@ class ReferenceServer(Controls):
         Raises:
             ScenarioError: the scenario is none; says what is wrong and where.
         """
-        self.world.play(None if scenario is None else _read(scenario))
+        script = None if scenario is None else _read(scenario)
+        for world in self._tenant.worlds():
+            world.play(script)
 
     def start(self) -> Self:
         """Bind both ports and begin to serve; `with` does this."""
@@ -193,3 +231,9 @@ def _recording(path: Path) -> Recording:
     from openhands_contract.recording import files
 
     return files.read(path)
+
+
+def _read_users(users: str | Path | Mapping[str, Any]) -> Accounts:
+    from openhands_reference_server.users_file import read_accounts
+
+    return read_accounts(users)

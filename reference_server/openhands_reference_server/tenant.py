@@ -1,4 +1,4 @@
-"""A server of its own: one world, who may enter it, and the two applications over it.
+"""A server of its own: its world, or one for each of its users, who may enter, and what stands in front.
 
 The process serves one of these, or, with namespaces, one for each name. They share what `ServerOptions`
 says, and nothing else.
@@ -8,26 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-from flask import Flask
-
+from openhands_reference_server.accounts import Accounts
 from openhands_reference_server.dialects import DOCS, Dialect
 from openhands_reference_server.domain.script import Script
 from openhands_reference_server.faults import Faults
-from openhands_reference_server.http.access import Access, OpenAccess
+from openhands_reference_server.http.access import Access, OpenAccess, UserAccess
 from openhands_reference_server.http.addresses import AgentAddress
 from openhands_reference_server.http.agent_server import create_agent_server
 from openhands_reference_server.http.app_server import create_app_server
 from openhands_reference_server.http.application import operation_of
 from openhands_reference_server.http.injection import Injection, OperationOf, Patience
+from openhands_reference_server.http.ownership import PERMISSION_DENIED, IsForeign
+from openhands_reference_server.http.rate_limit import RateLimit
 from openhands_reference_server.http.runtimes import Runtimes
 from openhands_reference_server.http.socketio_server import INVALID_KEY, NOT_FOUND, SocketIO, Wsgi
 from openhands_reference_server.live import V0Options
 from openhands_reference_server.matching import ServerName
+from openhands_reference_server.rates import Rate, RateLimiter
+from openhands_reference_server.realms import Realms
 from openhands_reference_server.scheduler import Clock, SystemClock
 from openhands_reference_server.storage import Store
+from openhands_reference_server.tokens import TokenDesk
 from openhands_reference_server.world import World
 
 
@@ -41,6 +44,9 @@ class ServerOptions:
         v0: how V0 conversations are treated.
         enable_bash: let those who have the key of a sandbox run commands on this machine.
         dialect: which server line it plays.
+        accounts: the users, each with a world of their own; None: there are none.
+        token_lifetime: seconds that the tokens of a token endpoint are good for; None: there is none.
+        rate: how many requests an address may make; None: as many as it likes.
         controlled: faults can be added; without it there is nothing between the web server and the applications.
     """
 
@@ -49,21 +55,101 @@ class ServerOptions:
     v0: V0Options = field(default_factory=V0Options)
     enable_bash: bool = False
     dialect: Dialect = DOCS
+    accounts: Accounts | None = None
+    token_lifetime: float | None = None
+    rate: Rate | None = None
     controlled: bool = False
 
 
-class Tenant:
-    """One world and its two applications.
+class OneWorld:
+    """A world and its two applications.
 
     Args:
         options: how it behaves.
-        store: where its world is kept.
+        store: where the world is kept.
+        agent_address: where its clients find the agent server.
+        clock: the time of everything that happens later.
+        access: who may call the app server.
+        limiter: how often; None: as often as they like.
+        is_foreign: tells what belongs to other users, if there are any.
+
+    Attributes:
+        world: what is served.
+        app_server, agent_server: what it serves on either port, as WSGI.
+    """
+
+    def __init__(
+        self,
+        options: ServerOptions,
+        store: Store,
+        agent_address: AgentAddress,
+        clock: Clock,
+        *,
+        access: Access,
+        limiter: RateLimiter | None = None,
+        is_foreign: IsForeign | None = None,
+    ) -> None:
+        self.world = World(
+            store,
+            script=options.script,
+            clock=clock,
+            v0_options=options.v0,
+            enable_bash=options.enable_bash,
+            dialect=options.dialect,
+        )
+        self._access = access
+        self._is_foreign = is_foreign
+        self._runtimes = Runtimes(self.world) if options.v0.nested else None
+        self._app = create_app_server(self.world, agent_address, access, self._runtimes, is_foreign)
+        self._agent_app = create_agent_server(self.world)
+        self._socket_servers: list[SocketIO] = []
+        limited = self._app if limiter is None else RateLimit(self._app, limiter, self.world.core)
+        self.app_server: Wsgi = limited
+        self.agent_server: Wsgi = self._agent_app
+        if options.dialect.has_v0:
+            self.app_server = self._with_socketio(SocketIO(limited, self.world, self._gate))
+        if self._runtimes is not None:
+            self.agent_server = self._with_socketio(self._runtimes.dispatcher(self._agent_app, self._app))
+
+    def close(self) -> None:
+        """End the world; who waits is let go. May be called more than once."""
+        self.world.close()
+        for server in self._socket_servers:
+            server.close()
+
+    def operation_on_app_server(self, environ: Mapping[str, Any]) -> str | None:
+        """The operation that a request to the app server is about to reach."""
+        return operation_of(self._app, environ)
+
+    def operation_on_agent_server(self, environ: Mapping[str, Any]) -> str | None:
+        """The operation that a request to the agent server is about to reach, there or at a V0 runtime."""
+        at_runtime = self._runtimes is not None and self._runtimes.serves(environ["PATH_INFO"])
+        return operation_of(self._app if at_runtime else self._agent_app, environ)
+
+    def _with_socketio(self, server: SocketIO) -> SocketIO:
+        self._socket_servers.append(server)
+        return server
+
+    def _gate(self, key: str, conversation_id: str) -> str | None:
+        """Why a Socket.IO client is not let into the app server."""
+        if not self._access.accepts(key):
+            return INVALID_KEY
+        if self._is_foreign is not None and self._is_foreign(conversation_id):
+            return PERMISSION_DENIED
+        return None if self._runtimes is None else NOT_FOUND
+
+
+class Tenant:
+    """A server of its own: one world, or one for each user.
+
+    Args:
+        options: how it behaves.
+        store: where everything is kept.
         agent_address: where its clients find the agent server.
         clock: the time of everything that happens later.
 
     Attributes:
-        world: what is served. Who wants a world per user makes them here, beside this one.
-        access: who may call the app server.
+        world: what is served; with users, that of nobody. See `world_of`.
         faults: what goes wrong on purpose, if it is controlled.
         app_server, agent_server: what it serves on either port, as WSGI.
     """
@@ -71,61 +157,70 @@ class Tenant:
     def __init__(
         self, options: ServerOptions, store: Store, agent_address: AgentAddress, clock: Clock | None = None
     ) -> None:
-        self.access = options.access()
-        self.world = World(
-            store,
-            script=options.script,
-            clock=clock or SystemClock(),
-            v0_options=options.v0,
-            enable_bash=options.enable_bash,
-            dialect=options.dialect,
-        )
+        self._options = options
+        self._store = store
+        self._agent_address = agent_address
+        self._clock = clock or SystemClock()
+        self._limiter = None if options.rate is None else RateLimiter(options.rate, self._clock.seconds)
         self.faults = Faults()
         self._patience = Patience()
-        self._runtimes = Runtimes(self.world) if options.v0.nested else None
-        app_server = create_app_server(self.world, agent_address, self.access, self._runtimes)
-        agent_server = create_agent_server(self.world)
-        self._socket_servers: list[SocketIO] = []
-        self.app_server, self.agent_server = self._over_both_ports(app_server, agent_server, options)
+        self._served = self._one_world() if options.accounts is None else self._with_users(options.accounts)
+        self.world = self._served.world
+        self.app_server: Wsgi = self._served.app_server
+        self.agent_server: Wsgi = self._served.agent_server
+        if options.controlled:
+            served = self._served
+            self.app_server = self._injected(self.app_server, "app", served.operation_on_app_server)
+            self.agent_server = self._injected(self.agent_server, "agent", served.operation_on_agent_server)
 
     def close(self) -> None:
-        """End the world; who waits is let go. May be called more than once."""
+        """End everything; who waits is let go. May be called more than once."""
         self._patience.end()
-        self.world.close()
-        for server in self._socket_servers:
-            server.close()
+        self._served.close()
 
-    def _over_both_ports(
-        self, app_server: Flask, agent_server: Flask, options: ServerOptions
-    ) -> tuple[Wsgi, Wsgi]:
-        """What stands in front of the two applications, from the inside to the outside."""
-        on_app_port: Wsgi = app_server
-        on_agent_port: Wsgi = agent_server
-        if options.dialect.has_v0:
-            on_app_port = self._with_socketio(SocketIO(app_server, self.world, self._gate))
-        if self._runtimes is not None:
-            on_agent_port = self._with_socketio(self._runtimes.dispatcher(agent_server, app_server))
-        if not options.controlled:
-            return on_app_port, on_agent_port
+    def world_of(self, user: str) -> World:
+        """What a user has.
 
-        def on_agent_server(environ: Mapping[str, Any]) -> str | None:
-            at_runtime = self._runtimes is not None and self._runtimes.serves(environ["PATH_INFO"])
-            return operation_of(app_server if at_runtime else agent_server, environ)
+        Raises:
+            KeyError: there is no such user.
+        """
+        if isinstance(self._served, Realms):
+            return self._served.world_of(user)
+        raise KeyError(user)
 
-        return (
-            self._injected(on_app_port, "app", partial(operation_of, app_server)),
-            self._injected(on_agent_port, "agent", on_agent_server),
+    def worlds(self) -> list[World]:
+        """All worlds that are served."""
+        return self._served.worlds() if isinstance(self._served, Realms) else [self.world]
+
+    def expire_tokens(self) -> int:
+        """Let all access tokens expire now; returns how many were still good."""
+        return self._served.expire_tokens() if isinstance(self._served, Realms) else 0
+
+    def _one_world(self) -> OneWorld:
+        return OneWorld(
+            self._options,
+            self._store,
+            self._agent_address,
+            self._clock,
+            access=self._options.access(),
+            limiter=self._limiter,
         )
 
-    def _with_socketio(self, server: SocketIO) -> SocketIO:
-        self._socket_servers.append(server)
-        return server
+    def _with_users(self, accounts: Accounts) -> Realms:
+        lifetime = self._options.token_lifetime
+        desk = None if lifetime is None else TokenDesk(accounts, self._clock.seconds, lifetime)
+        return Realms(accounts, self._realm, desk)
+
+    def _realm(self, user: str | None, is_foreign: IsForeign) -> OneWorld:
+        return OneWorld(
+            self._options,
+            self._store if user is None else self._store.part(user),
+            self._agent_address,
+            self._clock,
+            access=UserAccess(user),
+            limiter=self._limiter,
+            is_foreign=is_foreign,
+        )
 
     def _injected(self, app: Wsgi, server: ServerName, find_operation: OperationOf) -> Injection:
-        return Injection(app, server, self.faults, self._patience, self.access.expire_tokens, find_operation)
-
-    def _gate(self, key: str, conversation_id: str) -> str | None:
-        """Why a Socket.IO client is not let into the app server."""
-        if not self.access.accepts(key):
-            return INVALID_KEY
-        return None if self._runtimes is None else NOT_FOUND
+        return Injection(app, server, self.faults, self._patience, self.expire_tokens, find_operation)

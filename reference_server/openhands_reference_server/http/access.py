@@ -19,10 +19,6 @@ class Access(Protocol):
         """May somebody with this key (empty: with none) listen over Socket.IO?"""
         ...
 
-    def expire_tokens(self) -> int:
-        """Let all access tokens expire that were given out; returns how many that are."""
-        ...
-
 
 class OpenAccess:
     """Everybody may call."""
@@ -34,10 +30,6 @@ class OpenAccess:
     def accepts(self, key: str) -> bool:
         """Yes, whatever the key."""
         return True
-
-    def expire_tokens(self) -> int:
-        """There are none."""
-        return 0
 
 
 class SessionKeyAccess:
@@ -55,9 +47,24 @@ class SessionKeyAccess:
         """Is it the right key? Takes constant time."""
         return hmac.compare_digest(key.encode("utf-8", "replace"), self._key)
 
-    def expire_tokens(self) -> int:
-        """There are none: a key does not expire."""
-        return 0
+
+USER = "openhands.user"
+"""Where in the WSGI environment it stands who has shown to be which user; no client can write there."""
+
+
+class UserAccess:
+    """Only one user may call: somebody in front of the application has found out who calls."""
+
+    def __init__(self, user: str | None) -> None:
+        self._user = user
+
+    def allows(self, request: Request) -> bool:
+        """Is it this user? Nobody is no user."""
+        return self._user is not None and request.environ.get(USER) == self._user
+
+    def accepts(self, key: str) -> bool:
+        """Who comes as far as this has shown the key before."""
+        return self._user is not None
 
 
 def access_with(session_api_key: str | None) -> Access:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
 from flask import Flask, Response, request
@@ -13,6 +14,7 @@ from openhands_reference_server.http import (
     events,
     feedback,
     meta,
+    ownership,
     pending_messages,
     problems,
     sandboxes,
@@ -28,6 +30,7 @@ from openhands_reference_server.http import (
 from openhands_reference_server.http.access import Access, OpenAccess
 from openhands_reference_server.http.addresses import AgentAddress
 from openhands_reference_server.http.application import new_application, operation_id
+from openhands_reference_server.http.ownership import IsForeign
 from openhands_reference_server.http.runtimes import Runtimes
 from openhands_reference_server.http.views import Views
 from openhands_reference_server.world import World
@@ -40,6 +43,7 @@ def create_app_server(
     agent_server: AgentAddress,
     access: Access | None = None,
     runtimes: Runtimes | None = None,
+    is_foreign: IsForeign | None = None,
 ) -> Flask:
     """Make the application.
 
@@ -48,6 +52,7 @@ def create_app_server(
         agent_server: where clients find the agent server.
         access: who may call it; everybody by default.
         runtimes: where V0 conversations live, if they have runtimes of their own.
+        is_foreign: tells what belongs to other users, if there are any.
     """
     views = Views(
         agent_server,
@@ -74,7 +79,7 @@ def create_app_server(
             check_conversation_id(sent)
         return None if runtimes is None else runtimes.problem(request, operation)
 
-    return new_application(
+    app = new_application(
         "app-server",
         world.dialect,
         [
@@ -98,6 +103,9 @@ def create_app_server(
         rules=world.dialect.app_rules,
         before=before,
     )
+    if is_foreign is not None:
+        app.before_request(partial(ownership.refusal, is_foreign))
+    return app
 
 
 def _conversation_id_sent() -> str | None:

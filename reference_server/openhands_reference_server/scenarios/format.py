@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
+
+from openhands_reference_server.yaml_files import Part
 
 DEFAULT_DELAY = 0.01
 
@@ -65,12 +67,6 @@ Counts: TypeAlias = Annotated[
     Annotated[Count, Tag("<one>")] | Annotated[list[Count], Field(min_length=1), Tag("<many>")],
     Discriminator(_shape),
 ]
-
-
-class Part(BaseModel):
-    """Any mapping in a scenario."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 # -- what the agent does ----------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from openhands_reference_server.domain.script import Act, Talk
 from openhands_reference_server.domain.v1_events import text_of
 from openhands_reference_server.scenarios import format as described
 from openhands_reference_server.scenarios import templates
+from openhands_reference_server.yaml_files import Part
 
 Moments = Iterator[tuple[float, Act]]
 
@@ -161,7 +162,7 @@ class _Player:
         return templates.fill(text, self._values.__getitem__)
 
 
-def _given(part: described.Part, name: str, default: float) -> float:
+def _given(part: Part, name: str, default: float) -> float:
     return getattr(part, name) if name in part.model_fields_set else default
 
 

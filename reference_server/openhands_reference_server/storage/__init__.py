@@ -78,6 +78,10 @@ class Store(Protocol):
         """The secret of this store, from which session keys are derived; made at first use."""
         ...
 
+    def part(self, name: str) -> Store:
+        """A store inside this one, with records and a secret of its own; to be closed before this one."""
+        ...
+
     def close(self) -> None:
         """Let go of it; others may open it now."""
         ...

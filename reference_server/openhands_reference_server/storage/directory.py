@@ -130,6 +130,10 @@ class DirectoryStore:
             raise StorageError(f"{path} is not a secret of this server; remove it to have a new one made")
         return secret
 
+    def part(self, name: str) -> DirectoryStore:
+        """The store in `DIR/users/{name}`, with a lock of its own."""
+        return DirectoryStore(self._root / "users" / name)
+
     def close(self) -> None:
         """Let another process use the directory."""
         if self._own_lock is not None:

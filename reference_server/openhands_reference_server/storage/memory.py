@@ -50,6 +50,10 @@ class MemoryStore:
         """A secret for this process."""
         return self._secret
 
+    def part(self, name: str) -> MemoryStore:
+        """Another one."""
+        return MemoryStore()
+
     def close(self) -> None:
         """Remove the files."""
         self._homes.close()

@@ -58,6 +58,7 @@ class PostgresStore:
 
     def __init__(self, url: str, *, files: Path | None = None, tenant: str = "") -> None:
         self._url = _plain(url)
+        self._files = files
         self._tenant = tenant
         self._homes = {kind: Homes(None if files is None else files / kind) for kind in Kind}
         self._lock = threading.Lock()
@@ -144,6 +145,11 @@ class PostgresStore:
             ).fetchall()
         ((secret,),) = rows
         return bytes(secret)
+
+    def part(self, name: str) -> PostgresStore:
+        """Another tenant of the same database, on a connection of its own."""
+        files = None if self._files is None else self._files / "users" / name
+        return PostgresStore(self._url, files=files, tenant=f"{self._tenant}/{name}")
 
     def close(self) -> None:
         """Disconnect; another server may use the tenant now."""

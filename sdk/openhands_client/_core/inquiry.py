@@ -27,6 +27,7 @@ class Inquiry(Generic[T]):
     ``look``      gives what the operation would have answered, if there are traces that it was performed
     ``advice``    how the caller can find out later
     ``harmless``  whether a repeat does no harm even if the server has only not acted yet
+    ``pauses``    before each look, in seconds; None: the usual ones
     """
 
     session: Session
@@ -35,16 +36,17 @@ class Inquiry(Generic[T]):
     advice: str
     conversation_id: str | None = None
     harmless: bool = False
-    pauses: Sequence[float] = LOOKS
+    pauses: Sequence[float] | None = None
 
     def settle(self, failure: OpenHandsError) -> Flow[T | None]:
         """The answer, if there are traces; None if the server certainly did nothing. Raises OutcomeUnknownError."""
         if self.session.out_of_time:
             raise failure
-        pauses = self.pauses[:1] if _is_over(failure) else self.pauses
+        pauses = LOOKS if self.pauses is None else self.pauses
+        enough = 1 if _is_over(failure) else len(pauses)
         blind: OpenHandsError | None = None
-        for turn, pause in enumerate(self.pauses):
-            if turn >= len(pauses) and blind is None:
+        for turn, pause in enumerate(pauses):
+            if turn >= enough and blind is None:
                 break
             yield from sleep(self.session.cap(pause))
             try:

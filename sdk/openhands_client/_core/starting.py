@@ -46,7 +46,7 @@ logger = logging.getLogger("openhands_client")
 
 NEWEST = 100  # the most that every server gives at once
 STALLED = 60.0  # seconds without a step after which a start whose stream was lost is taken for given up
-CLOCK_STEP = 2.0  # seconds; servers tell the time in whole ones
+CLOCK_STEP = 0.5  # seconds; servers tell the whole ones that have passed, which errs on the safe side anyway
 POLL = Backoff(first=0.1, factor=1.4, longest=3.0)
 STAGES = (
     "WORKING",

@@ -29,7 +29,7 @@ from openhands_client.errors import (
 from . import operations as ops
 from .commands import Flow, emit, silence, sleep
 from .compat import Variant, first_known
-from .inquiry import LOOKS, Inquiry
+from .inquiry import Inquiry
 from .logs import LogEnd, is_message, log_end, shows_a_new_state
 from .operation import Operation, Query
 from .ordering import NewConversation, user_message
@@ -433,7 +433,7 @@ def confirm(session: Session, snapshot: Snapshot, accept: bool, reason: str | No
 
 
 def _state_inquiry(
-    session: Session, before: LogEnd, what: str, pauses: Sequence[float]
+    session: Session, before: LogEnd, what: str, pauses: Sequence[float] | None = None
 ) -> Inquiry[m.SuccessResponse]:
     def look(session: Session) -> Flow[m.SuccessResponse | None]:
         added = yield from before.added(session)
@@ -619,7 +619,7 @@ def _change_agent_state(session: Session, snapshot: Snapshot, state: str) -> Flo
     before = yield from log_end(session, snapshot)
     what = f"{state!r} as the state of conversation {snapshot.id}"
     settle: Settle[m.SuccessResponse] = partial(
-        _settle_v0, session, snapshot, _state_inquiry(session, before, what, LOOKS)
+        _settle_v0, session, snapshot, _state_inquiry(session, before, what)
     )
     body = {"action": "change_agent_state", "args": {"agent_state": state}}
     yield from on_runtime(session, snapshot, ops.ADD_CONVERSATION_EVENT, body=body, settle=settle)

@@ -1,0 +1,111 @@
+"""Our clients against servers with users: keys, tokens that expire, and what belongs to others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pytest
+
+from openhands_client import (
+    AsyncOpenHands,
+    AuthenticationError,
+    BearerAuth,
+    OAuth2Auth,
+    PermissionDeniedError,
+)
+from openhands_reference_server import ManualClock, ReferenceServer
+from tests.service.sdk.async_crowd import crowd
+
+Api = Literal["v0", "v1"]
+USERS: dict[str, Any] = {
+    "users": [
+        {"id": "alice", "api_keys": ["alices-key"]},
+        {
+            "id": "bob",
+            "oauth_clients": [{"client_id": "ci", "client_secret": "s3cret", "refresh_tokens": ["first"]}],
+        },
+    ]
+}
+both = pytest.mark.parametrize("api", ["v1", "v0"])
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ReferenceServer]:
+    with ReferenceServer(users=USERS, oauth=True) as running:
+        yield running
+
+
+def bobs(server: ReferenceServer, **options: Any) -> OAuth2Auth:
+    given = {"client_id": "ci", "client_secret": "s3cret", **options}
+    return OAuth2Auth(server.token_url, **given)
+
+
+@both
+async def test_a_user_holds_a_conversation(server: ReferenceServer, api: Api) -> None:
+    async with AsyncOpenHands(server.url, auth=BearerAuth("alices-key")) as client:
+        conversation = await client.conversations.create("hello", api=api)
+        seen = [event async for event in conversation.events()]
+        assert seen
+        assert await conversation.wait(timeout=30) == "finished"
+
+
+async def test_a_line_whose_streams_take_their_key_later() -> None:
+    with ReferenceServer(users=USERS, dialect="openhands-1.11") as server:
+        async with AsyncOpenHands(server.url, auth=BearerAuth("alices-key")) as client:
+            conversation = await client.conversations.create("hello")
+            assert [event async for event in conversation.events()]
+            assert await conversation.wait(timeout=30) == "finished"
+
+
+@both
+async def test_others_are_denied(server: ReferenceServer, api: Api) -> None:
+    async with (
+        AsyncOpenHands(server.url, api_key="alices-key") as alice,
+        AsyncOpenHands(server.url, auth=bobs(server)) as bob,
+    ):
+        conversation = await alice.conversations.create("mine", api=api)
+        with pytest.raises(PermissionDeniedError) as denied:
+            await bob.conversations.rename(conversation.id, "yours")
+        assert denied.value.msg_id == "AUTHORIZATION$PERMISSION_DENIED"
+        assert [one.id async for one in bob.conversations.list() if one.id == conversation.id] == []
+
+
+async def test_without_a_good_key_nobody_gets_in(server: ReferenceServer) -> None:
+    for options in ({}, {"api_key": "wrong"}):
+        async with AsyncOpenHands(server.url, **options) as client:
+            with pytest.raises(AuthenticationError):
+                await client.v0.get_user_conversations()
+
+
+async def test_a_hundred_requests_that_find_the_token_expired_fetch_one(server: ReferenceServer) -> None:
+    async with AsyncOpenHands(server.url, auth=bobs(server)) as client:
+        server.expire_tokens()  # those of other tests
+        await client.v0.get_user_conversations()
+        assert server.expire_tokens() == 1
+        pages = await crowd(client.v0.get_user_conversations, 100)
+        assert len(pages) == 100
+        assert server.expire_tokens() == 1  # as many as were given out since
+
+
+async def test_refresh_tokens_rotate_while_time_goes_on() -> None:
+    clock = ManualClock()
+    with ReferenceServer(users=USERS, oauth=True, token_lifetime=60, clock=clock) as server:
+        auth = bobs(server, refresh_token="first", clock=clock.seconds, leeway=5)
+        async with AsyncOpenHands(server.url, auth=auth) as client:
+            for _ in range(4):
+                await client.v0.get_user_conversations()
+                clock.advance(61)
+            await client.v0.get_user_conversations()
+        async with AsyncOpenHands(server.url, auth=bobs(server, refresh_token="first")) as thief:
+            with pytest.raises(AuthenticationError, match="used before"):
+                await thief.v0.get_user_conversations()
+        async with AsyncOpenHands(server.url, auth=auth) as client:  # what the thief did brought it down, too
+            with pytest.raises(AuthenticationError):
+                await client.v0.get_user_conversations()
+
+
+async def test_a_client_waits_as_long_as_a_rate_limit_tells_it_to() -> None:
+    with ReferenceServer(rate_limit="1/second") as server:
+        async with AsyncOpenHands(server.url, max_retries=4) as client:
+            assert await crowd(client.alive, 3) == [True] * 3
