@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import calls, double, imports, ready
+from benchmarks import calls, double, imports, ready, suite
 from benchmarks.figures import Figure, table
 
 
@@ -32,6 +32,7 @@ BENCHMARKS = {
     "ready": Benchmark(ready.measure, 15, 3),
     "embedded": Benchmark(double.measure_embedded, 50, 5),
     "serve": Benchmark(double.measure_serve, 9, 3),
+    "suite": Benchmark(suite.measure, 200, 20),
 }
 
 
