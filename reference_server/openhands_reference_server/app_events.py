@@ -13,7 +13,7 @@ from typing import Any
 from openhands_reference_server.core import Core
 from openhands_reference_server.domain import paging, v1
 from openhands_reference_server.domain.changes import Event
-from openhands_reference_server.domain.errors import ConversationNotFound
+from openhands_reference_server.domain.errors import ConversationNotFound, NotForeseen
 from openhands_reference_server.domain.event_log import EventFilter
 from openhands_reference_server.domain.identifiers import canonical
 from openhands_reference_server.domain.paging import Key
@@ -44,15 +44,28 @@ class AppEvents:
             UnknownPage: the page id is not from here.
         """
         cursor = None if page_id is None else paging.decode(page_id)
-        found = [event for event in self._events_of(conversation_id) if keep(event)]
+        found = self._kept(conversation_id, keep)
         found.sort(key=_key, reverse=newest_first)
-        rest = paging.after(found, cursor, _key, newest_first=newest_first)
+        rest = list(paging.after(found, cursor, _key, newest_first=newest_first))
         page, last = paging.take(rest, limit, _key)
+        if last is not None and self._core.dialect.event_pages_lose_items:
+            last = _key(rest[limit])  # named by the first event of the next page, which begins behind it
         return page, last and paging.encode(last)
 
     def count(self, conversation_id: str | None, keep: EventFilter) -> int:
         """How many events a search would find."""
-        return sum(map(keep, self._events_of(conversation_id)))
+        return len(self._kept(conversation_id, keep))
+
+    def _kept(self, conversation_id: str | None, keep: EventFilter) -> list[Event]:
+        """The events that a search finds, in no order.
+
+        Raises:
+            NotForeseen: times are to be compared that this server cannot compare.
+        """
+        events = self._events_of(conversation_id)
+        if events and keep.zoned and self._core.dialect.compares_no_zones:
+            raise NotForeseen("can't compare offset-naive and offset-aware datetimes")
+        return [event for event in events if keep(event)]
 
     def batch_get(self, ids: Iterable[str], conversation_id: str | None = None) -> list[Event | None]:
         """Events by id, of one conversation or of all; None where there is none."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from openhands_reference_server.core import Core
 from openhands_reference_server.domain import sandbox, start_task, v0, v1
-from openhands_reference_server.domain.errors import DomainError
+from openhands_reference_server.domain.errors import DomainError, SandboxNotStartable
 from openhands_reference_server.domain.identifiers import sandbox_id
 from openhands_reference_server.domain.sandbox import Sandbox
 from openhands_reference_server.domain.script import (
@@ -150,7 +150,7 @@ class Starts:
                     start_task.reach(changes, name, sandbox_id=home.id)
                 return True
         except DomainError as error:
-            self._fail(task, str(error))
+            self._fail(task, f"{self._core.dialect.start_error_prefix}{error}")
         return False
 
     def _fail(self, task: StartTask, detail: str) -> None:
@@ -175,11 +175,18 @@ class Starts:
         parent = None if parent_id is None else self._core.v1(parent_id)
         with self._core.changing_v1(None) as changes:
             details = _details(request, parent, home)
+            if self._core.dialect.titles_wait:
+                details["title"] = None
             details["id"] = request["conversation_id"] or self._core.new_conversation_id()
             v1.create(changes, details, system_message_suffix=request["system_message_suffix"])
             message = request["initial_message"]
             if message is not None:
-                v1.send_message(changes, message["content"], role=message["role"], run=message["run"])
+                v1.send_message(
+                    changes,
+                    message["content"],
+                    role=message["role"],
+                    run=message["run"] or self._core.dialect.initial_message_always_runs,
+                )
         return changes.state
 
     def _home_of(self, task: StartTask) -> Sandbox:
@@ -187,6 +194,7 @@ class Starts:
 
         Raises:
             SandboxNotFound: the request names one that does not exist.
+            SandboxNotStartable: it was paused, and this server does not wait until it runs again.
         """
         known = task.sandbox_id or self._sandbox_asked_for(task)
         if known is None:
@@ -199,6 +207,8 @@ class Starts:
                 sandbox.resume(changes)
             for conversation in self._core.conversations_in(home.id):
                 self._core.attend(conversation.id)
+            if self._core.dialect.wakes_sandboxes_in_vain:
+                raise SandboxNotStartable(home.id)
         return self._core.sandbox(known)
 
     def _sandbox_asked_for(self, task: StartTask) -> str | None:

@@ -25,6 +25,7 @@ from openhands_reference_server.domain import paging, sandbox, start_task, v0, v
 from openhands_reference_server.domain.changes import Event
 from openhands_reference_server.domain.conversations import Conversation
 from openhands_reference_server.domain.errors import (
+    ConversationNotFound,
     DomainError,
     IllegalTransition,
     ParentNotFound,
@@ -223,6 +224,8 @@ class World:
         Raises:
             UnknownPage: the page id is not from here.
         """
+        if self.dialect.v0_pages_lose_items:
+            return self._list_by_offset(page_id, limit, repository, trigger, include_sub_conversations)
         cursors: dict[str, Key | None] = {"v0": None, "v1": None}
         if page_id is not None:
             cursors = paging.decode_merged(page_id)
@@ -247,6 +250,24 @@ class World:
         for one in page:
             cursors[one.version.lower()] = _key(one)
         return shown, paging.encode_merged(cursors)
+
+    def _list_by_offset(
+        self, page_id: str | None, limit: int, repository: str | None, trigger: str | None, include_subs: bool
+    ) -> tuple[list[V0Conversation | ConversationView], str | None]:
+        """A page as the real server makes it: see `paging.lossy_page`, and filtered only afterwards."""
+        with self.core.lock:
+            newest = list(self.core.conversations.newest_first(None))
+            sources: dict[str, list[Conversation]] = {
+                "v0": [one for one in newest if isinstance(one, V0Conversation)],
+                "v1": [one for one in _v1_only(newest) if include_subs or not _is_sub_conversation(one)],
+            }
+            page, next_page_id = paging.lossy_page(sources, page_id, limit, _key)
+            return [
+                self._shown(one)
+                for one in page
+                if (repository is None or one.selected_repository == repository)
+                and (trigger is None or one.trigger == trigger)
+            ], next_page_id
 
     def rename(self, conversation_id: str, title: str) -> None:
         """Give a conversation a title.
@@ -287,7 +308,7 @@ class World:
             IllegalTransition: it has ended for good.
         """
         with self.core.lock:
-            before = self.conversation(conversation_id)
+            before = self._reached_by_v0(conversation_id)
             if isinstance(before, ConversationView):
                 self._need_sandbox(before, "start")
                 self.sandboxes.resume(before.conversation.sandbox_id)
@@ -304,7 +325,7 @@ class World:
             ConversationNotFound: there is none.
         """
         with self.core.lock:
-            before = self.conversation(conversation_id)
+            before = self._reached_by_v0(conversation_id)
             if isinstance(before, ConversationView):
                 if before.reachable:
                     self.sandboxes.pause(before.conversation.sandbox_id)
@@ -331,6 +352,17 @@ class World:
             else:
                 with self.core.changing_v0(before) as changes:
                     v0.pause(changes)
+
+    def _reached_by_v0(self, conversation_id: str) -> V0Conversation | ConversationView:
+        """A conversation that V0 start and stop reach.
+
+        Raises:
+            ConversationNotFound: there is none.
+        """
+        one = self.conversation(conversation_id)
+        if isinstance(one, ConversationView) and not self.dialect.v0_reaches_v1:
+            raise ConversationNotFound(conversation_id)
+        return one
 
     def _shown(self, conversation: Conversation) -> V0Conversation | ConversationView:
         return conversation if isinstance(conversation, V0Conversation) else self._view(conversation)

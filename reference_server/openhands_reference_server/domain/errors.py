@@ -62,6 +62,13 @@ class SandboxPaused(DomainError):
         self.sandbox_id = sandbox_id
 
 
+class SandboxNotStartable(DomainError):
+    """Some servers wake a paused sandbox too late for a start in it."""
+
+    def __init__(self, sandbox_id: str) -> None:
+        super().__init__(f"Sandbox not startable: {sandbox_id}")
+
+
 class SandboxGone(DomainError):
     """The sandbox of a conversation was deleted."""
 
@@ -160,6 +167,10 @@ class UnknownRevision(DomainError):
 class NotRunning(DomainError):
     """A V0 conversation takes messages and events only while its agent loop runs."""
 
+    def __init__(self, conversation_id: str, status: str) -> None:
+        super().__init__(f"The conversation is {status}; start it first")
+        self.conversation_id = conversation_id
+
 
 class UnknownPage(DomainError):
     """A `page_id` this server never gave out."""
@@ -189,6 +200,7 @@ class FileMissing(DomainError):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"File not found: {path}")
+        self.path = path
 
 
 class PathOutside(DomainError):

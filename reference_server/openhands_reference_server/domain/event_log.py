@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -23,6 +24,13 @@ class EventFilter:
     body: str | None = None
     since: str | None = None
     until: str | None = None
+
+    @property
+    def zoned(self) -> bool:
+        """Has one of its times a zone?"""
+        return any(
+            datetime.fromisoformat(time).tzinfo is not None for time in (self.since, self.until) if time
+        )
 
     def __call__(self, event: Event) -> bool:
         """Does it keep this event?"""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
 from openhands_reference_server.domain.errors import UnknownPage
@@ -86,3 +86,47 @@ def after(
     for item in items:
         if cursor is None or (key(item) < cursor if newest_first else key(item) > cursor):
             yield item
+
+
+# -- pages as a real server makes them ----------------------------------------------------------------------
+
+
+def lossy_page(
+    sources: Mapping[str, Sequence[Item]], page_id: str | None, limit: int, key: Callable[[Item], Key]
+) -> tuple[list[Item], str | None]:
+    """A page of the V0 list of OpenHands 1.0, which loses items and repeats them.
+
+    Each source gives up to `limit` items from its own offset, the newest `limit` of all are the page, and both
+    offsets go on by `limit`, whatever was left out. A source that has no more gets no offset, and so begins
+    anew as long as the other one lasts.
+
+    Raises:
+        UnknownPage: the page id is none of these.
+    """
+    offsets = dict.fromkeys(sources, 0) if page_id is None else _offsets(page_id)
+    found: list[Item] = []
+    following: dict[str, str | None] = {}
+    for name, items in sources.items():
+        begin, end = offsets[name], offsets[name] + limit
+        found += items[begin:end]
+        following[name] = str(end) if end < len(items) or limit == 0 else None
+    page = (
+        sorted(found, key=key, reverse=True)[:limit] if limit >= 0 else sorted(found, key=key, reverse=True)
+    )
+    if not any(following.values()):
+        return page, None
+    v0 = following["v0"]
+    inner = {**following, "v0": v0 and base64.b64encode(v0.encode()).decode()}
+    return page, base64.b64encode(json.dumps(inner).encode()).decode()
+
+
+def _offsets(page_id: str) -> dict[str, int]:
+    try:
+        inner = json.loads(base64.b64decode(page_id, validate=True))
+        v0, v1 = inner["v0"], inner["v1"]
+        return {
+            "v0": int(base64.b64decode(v0, validate=True)) if v0 else 0,
+            "v1": int(v1) if v1 else 0,
+        }
+    except (ValueError, TypeError, KeyError, binascii.Error, RecursionError) as error:
+        raise UnknownPage(page_id) from error

@@ -420,7 +420,7 @@ def _take_up(changes: Writing) -> None:
 
 def _need_loop(changes: Writing) -> None:
     if not changes.state.has_loop:
-        raise NotRunning(f"The conversation is {changes.state.status}; start it first")
+        raise NotRunning(changes.state.id, changes.state.status)
 
 
 def _emit(changes: Writing, body: Event, *, turn: Turn | None = None) -> Event:

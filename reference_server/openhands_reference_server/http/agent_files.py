@@ -71,7 +71,10 @@ def blueprint(world: World) -> Blueprint:
 
     @routes.get("/api/git/changes/<file_path:path>", endpoint="gitChangesAtPath")
     def git_changes(path: str) -> Response:
-        found = files.changes(running_sandbox(world), path)
+        sandbox_id = running_sandbox(world)
+        if world.dialect.git_wants_directories:
+            files.of(sandbox_id).directory(absolute_in_workspace(path))
+        found = files.changes(sandbox_id, path)
         return json_answer(git_changes_shown(found))
 
     @routes.get("/api/git/diff/<file_path:path>", endpoint="gitDiffAtPath")

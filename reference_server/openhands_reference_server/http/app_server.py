@@ -6,7 +6,9 @@ from functools import partial
 from urllib.parse import unquote, urlsplit
 
 from flask import Flask, Response, request
+from werkzeug.exceptions import NotFound
 
+from openhands_reference_server.dialects import Dialect
 from openhands_reference_server.domain.identifiers import check_conversation_id
 from openhands_reference_server.http import (
     app_conversation,
@@ -76,7 +78,7 @@ def create_app_server(
             return problems.detail(401, "Unauthorized")
         sent = _conversation_id_sent()
         if sent is not None:
-            check_conversation_id(sent)
+            _check_syntax(sent, operation, world.dialect)
         return None if runtimes is None else runtimes.problem(request, operation)
 
     app = new_application(
@@ -106,6 +108,21 @@ def create_app_server(
     if is_foreign is not None:
         app.before_request(partial(ownership.refusal, is_foreign))
     return app
+
+
+def _check_syntax(sent: str, operation: str, dialect: Dialect) -> None:
+    """Look at an id where the dialect does; an encoded slash parts it elsewhere.
+
+    Raises:
+        InvalidIdentifier: it has the wrong syntax.
+        NotFound: nothing is there.
+    """
+    if dialect.ids_checked_in is None:
+        check_conversation_id(sent)
+    elif "/" in sent:
+        raise NotFound
+    elif operation in dialect.ids_checked_in:
+        check_conversation_id(sent)
 
 
 def _conversation_id_sent() -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
@@ -104,7 +105,26 @@ def new_application(
     _add_validation(app, validator(document_name, dialect), before)
     problems.install(app, domain_problem, rules)
     app.after_request(_add_headers)
+    if dialect.redirects_slashes:
+        _redirect_slashes(app)
     return app
+
+
+def _redirect_slashes(app: Flask) -> None:
+    """Send on who asks with a slash too many or too few at the end, as FastAPI does."""
+
+    def redirect() -> Response | None:
+        if request.url_rule is not None or request.routing_exception is None:
+            return None
+        path = request.path.rstrip("/") if request.path.endswith("/") else f"{request.path}/"
+        if not path or not app.url_map.bind("").test(path, request.method):
+            return None
+        query = f"?{request.query_string.decode()}" if request.query_string else ""
+        return Response(
+            status=307, headers={"Location": f"{request.host_url.rstrip('/')}{quote(path)}{query}"}
+        )
+
+    app.before_request_funcs.setdefault(None, []).insert(0, redirect)
 
 
 def operation_id() -> str:

@@ -36,7 +36,9 @@ def blueprint(world: World, views: Views) -> Blueprint:
     @routes.delete(f"{_PREFIX}/<not_search:sandbox_id>", endpoint="deleteSandbox")
     def delete(sandbox_id: str) -> Response:
         also = asked().query["sandbox_id"]
-        if also not in (None, sandbox_id):
+        if world.dialect.reads_sandbox_of_query:
+            sandbox_id = also
+        elif also not in (None, sandbox_id):
             raise problems.invalid("query", "sandbox_id", "not the sandbox the path names", also)
         world.sandboxes.delete(sandbox_id)
         return json_answer(SUCCESS)

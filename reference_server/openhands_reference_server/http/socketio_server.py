@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -137,9 +137,14 @@ class SocketIO:
         from socketio.exceptions import ConnectionRefusedError
 
         try:
-            self._followers[sid] = self._admitted(environ.get("QUERY_STRING", ""))
+            follower = self._admitted(environ.get("QUERY_STRING", ""))
         except Refused as refusal:
             raise ConnectionRefusedError(str(refusal)) from refusal
+        if self._world.dialect.replays_before_connect and self._engine is not None:
+            for frame in follower.first:  # what is sent from here is through before the client is connected
+                self._engine.emit(_EVENT, frame, to=sid)
+            follower = replace(follower, first=[])
+        self._followers[sid] = follower
 
     def _admitted(self, query_string: str) -> Follower:
         wish = Wish.of_query(query_string)

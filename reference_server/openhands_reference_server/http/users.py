@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from openhands_reference_server.domain.errors import SettingsNotFound
+from openhands_reference_server.domain.errors import NotForeseen, SettingsNotFound
 from openhands_reference_server.domain.masking import MASK
 from openhands_reference_server.domain.settings import DEFAULTS, KEYS
 from openhands_reference_server.http.answers import json_answer
@@ -19,7 +19,9 @@ def blueprint(world: World) -> Blueprint:
     def me() -> Response:
         try:
             known = world.settings.read()
-        except SettingsNotFound:
+        except SettingsNotFound as error:
+            if world.dialect.user_needs_settings:
+                raise NotForeseen from error
             known = {}
         settings = {name: known.get(name, default) for name, default in DEFAULTS.items()}
         masked = {name: MASK if known.get(f"{name}_set") else None for name in KEYS}

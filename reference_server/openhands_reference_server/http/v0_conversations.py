@@ -28,7 +28,8 @@ def blueprint(world: World, views: Views) -> Blueprint:
     def create() -> Response:
         body = asked().body
         details = details_of(body, with_bearer=_with_bearer())
-        return _response(world.create_v0(details, _history(body.get("replay_json"))).id, v0.STARTING)
+        history = _history(body.get("replay_json"), look_later=world.dialect.reads_replay_later)
+        return _response(world.create_v0(details, history).id, v0.STARTING)
 
     @routes.get(_PREFIX, endpoint="listConversations")
     def list_conversations() -> Response:
@@ -41,7 +42,7 @@ def blueprint(world: World, views: Views) -> Blueprint:
             include_sub_conversations=query["include_sub_conversations"],
         )
         return json_answer(
-            {"results": [views.conversation(one) for one in page], "next_page_id": next_page_id}
+            {"results": [views.listed_conversation(one) for one in page], "next_page_id": next_page_id}
         )
 
     @routes.get(_ONE, endpoint="getConversation")
@@ -65,9 +66,11 @@ def blueprint(world: World, views: Views) -> Blueprint:
 
     @routes.post(f"{_ONE}/stop", endpoint="stopConversation")
     def stop(conversation_id: str) -> Response:
+        before = v0_status(world.conversation(conversation_id))
         ran = world.stop(conversation_id)
         message = "Conversation stopped successfully" if ran else "Conversation was not running"
-        return _response(_id_of(world.conversation(conversation_id)), v0.STOPPED, message)
+        told = before if world.dialect.tells_status_before_stop else v0.STOPPED
+        return _response(_id_of(world.conversation(conversation_id)), told, message)
 
     @routes.post(f"{_ONE}/pause", endpoint="pauseConversation")
     def pause(conversation_id: str) -> Response:
@@ -99,8 +102,8 @@ def _response(conversation_id: str, status: str, message: str | None = None) -> 
     )
 
 
-def _history(text: str | None) -> list[Event]:
-    """The events of `replay_json`.
+def _history(text: str | None, *, look_later: bool) -> list[Event]:
+    """The events of `replay_json`; who looks later finds none in what cannot be read.
 
     Raises:
         RequestInvalid: it holds none.
@@ -108,6 +111,8 @@ def _history(text: str | None) -> list[Event]:
     try:
         return [] if text is None else read_replay(text)
     except InvalidReplay as error:
+        if look_later:
+            return []
         entry = item("value_error", ("body", "replay_json"), f"Value error, {error}", text)
         raise RequestInvalid(422, {"detail": [entry]}) from error
 

@@ -23,11 +23,11 @@ def blueprint(world: World) -> Blueprint:
         query = asked().query
         events, has_more = world.v0_events(
             conversation_id,
-            start=query["start_id"],
+            start=max(0, query["start_id"]),
             end=query["end_id"],
             reverse=query["reverse"],
             limit=query["limit"],
-            keep=_filter(query["filter"] or {}),
+            keep=_filter(query.get("filter") or asked().body or {}),
         )
         return json_answer({"events": events, "has_more": has_more})
 

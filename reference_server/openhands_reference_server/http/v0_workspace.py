@@ -71,7 +71,7 @@ def blueprint(world: World) -> Blueprint:
     @routes.get(f"{_ONE}/web-hosts", endpoint="getWebHosts")
     def web_hosts(conversation_id: str) -> Response:
         workspaces.check(conversation_id)
-        return json_answer({"hosts": []})
+        return json_answer({"hosts": {} if world.dialect.web_hosts_have_ports else []})
 
     return routes
 

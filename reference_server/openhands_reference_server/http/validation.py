@@ -331,7 +331,7 @@ def _body(node: _Node, compiler: _Compiler) -> _Body | _Form:
 
 def _refusal(rule: Mapping[str, Any], refused: Any = None) -> dict[str, Any] | None:
     """The answer written in a rule, which may quote what is `{refused}`; None when none is."""
-    said = {name: str(rule[name]) for name in ("detail", "error") if name in rule}
+    said = {name: str(rule[name]) for name in ("detail", "error", "exception") if name in rule}
     return {name: text.replace("{refused}", str(refused)) for name, text in said.items()} or None
 
 

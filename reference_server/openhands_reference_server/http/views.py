@@ -105,6 +105,11 @@ class Views:
         """ConversationInfo of V0, for both generations."""
         return self._v0(one) if isinstance(one, V0Conversation) else self._v1_as_v0(one)
 
+    def listed_conversation(self, one: V0Conversation | ConversationView) -> dict[str, Any]:
+        """The same, in a list."""
+        shown = self.conversation(one)
+        return {**shown, "num_connections": 0} if self._dialect.lists_count_no_connections else shown
+
     def sandbox(self, one: Sandbox) -> dict[str, Any]:
         """SandboxInfo."""
         url = {"name": "AGENT_SERVER", "url": self._agent_server.url(), "port": self._agent_server.port}
@@ -126,7 +131,7 @@ class Views:
             "title": one.shown_title,
             "last_updated_at": one.updated_at,
             "status": one.status,
-            "runtime_status": one.runtime_status,
+            "runtime_status": self._dialect.v0_ready if one.status == v0.RUNNING else one.runtime_status,
             "selected_repository": one.selected_repository,
             "selected_branch": one.selected_branch,
             "git_provider": one.git_provider,
