@@ -70,7 +70,11 @@ class AgentSide:
             with self._core.changing_v1(None) as changes:
                 v1.create(changes, details)
                 v1.update_secrets(changes, request.get("secrets") or {})
-                v1.take_initial_message(changes, request.get("initial_message"))
+                v1.take_initial_message(
+                    changes,
+                    request.get("initial_message"),
+                    always_runs=self._core.dialect.initial_message_always_runs,
+                )
             return changes.state, True
 
     def batch_get(self, sandbox_id: str, ids: Iterable[str]) -> list[V1Conversation | None]:

@@ -265,12 +265,17 @@ def _take_message(changes: Writing, items: list[dict[str, Any]], *, role: str, r
         start_run(changes)
 
 
-def take_initial_message(changes: Writing, message: Mapping[str, Any] | None) -> None:
-    """The message a conversation is started with; it runs the agent unless it says `run: false`."""
+def take_initial_message(
+    changes: Writing, message: Mapping[str, Any] | None, *, always_runs: bool = False
+) -> None:
+    """The message a conversation is started with; it runs the agent unless it says `run: false`.
+
+    Some servers do not listen to that, and always run it.
+    """
     if message is None:
         return
     items = wire.content(message.get("content") or [])
-    run = message.get("run", True) is not False
+    run = always_runs or message.get("run", True) is not False
     send_message(changes, items, role=message.get("role", "user"), run=run)
 
 

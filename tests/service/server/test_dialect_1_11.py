@@ -304,7 +304,8 @@ def test_79_80_run_returns_at_once_and_runs_nothing_twice() -> None:
 
     script = AgentScript(acts=acts, step_delay=1000)
     with serving(dialect="openhands-1.11", script=script) as api:
-        one = api.start_v1(initial_message={"content": [{"text": "hello"}], "run": False})
+        one = api.start_v1()
+        one.say("hello", run=False)
         assert one.ok("POST", "/run") == {"success": True}
         refused = one.request("POST", "/run")
         text = "Conversation already running. Wait for completion or pause first."
