@@ -85,7 +85,8 @@ class AsyncConversation:
         """Send a message as the user. With ``run=False`` (V1) it is stored without waking the agent.
 
         A V0 conversation that is not running is started first. Raises ConflictError for a V1 conversation
-        whose sandbox is not running.
+        whose sandbox is not running, and OutcomeUnknownError when no answer came and the message may yet be
+        taken: it is never sent twice.
         """
         flow = unified.send(self._session, self._snapshot, text, image_urls, run=run)
         await self._client.driver.run(flow)
@@ -305,7 +306,8 @@ class AsyncConversations:
         on_progress     called with the start task (V0: with the conversation) at every new stage
         wait            false: return a StartTask at once, to ``wait()`` on later
 
-        Raises StartTaskError, StartTaskTimeout, UnsupportedOperationError, InvalidArgumentError.
+        One call makes one conversation, whatever happens to the answers; see docs/reliability.md. Raises
+        StartTaskError, StartTaskTimeout, OutcomeUnknownError, UnsupportedOperationError, InvalidArgumentError.
         """
         order = NewConversation.of(
             message=message,

@@ -150,7 +150,9 @@ def order_with_stages(
         except OpenHandsError as failure:
             if not route_is_missing(failure):
                 raise
-            session.offers.stream_start = False
+            was_there, session.offers.stream_start = session.offers.stream_start, False
+        if was_there and (task := (yield from find_start(session, order.conversation_id or ""))) is not None:
+            return task  # a gateway may have said that, and not the server
     return (yield from order_task(session, order))
 
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from websockets.sync.server import ServerConnection, serve
 
 from openhands_client import AsyncOpenHands, OpenHands, errors
+from openhands_client._async.sockets import AsyncSocket
 from openhands_client._core.ordering import user_message
+from openhands_client._sync.sockets import Socket
+from openhands_reference_server import ReferenceServer
+from openhands_reference_server.domain.script import Act, AgentScript, Run
 from tests.service.sdk.raw_server import Peer, RawServer, head
 
 TASK = b'{"id": "t", "status": "WORKING"}'
 SOON = 0.3  # seconds
+PATIENCE = 30.0
 MESSAGE = user_message("hello", None, run=True)
 
 
@@ -113,3 +124,129 @@ async def test_connections_go_back_to_the_pool_under_a_deadline(client_class: An
         assert conversation.id == "c"
         await closed(client)
         assert server.connections == 2  # the stream that there is not had its own
+
+
+# What is left when a call is given up
+
+
+class Hanging:
+    """A start that goes on for ever. ``left`` is set when the client is gone."""
+
+    def __init__(self, *, interrupts: bool = False) -> None:
+        self.reached = threading.Event()
+        self.left = threading.Event()
+        self._interrupts = interrupts
+
+    def __call__(self, peer: Peer) -> None:
+        peer.next_request()
+        peer.write(head(200, {"transfer-encoding": "chunked"}) + b"2\r\n[\n\r\n")
+        self.reached.set()
+        if self._interrupts:
+            interrupt()
+        assert peer.next_request() is None
+        self.left.set()
+
+
+def interrupt() -> None:
+    """What Ctrl+C does; sent to the thread, so that it wakes from whatever it waits for."""
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGINT)
+
+
+async def test_a_cancelled_call_leaves_no_task_and_no_connection() -> None:
+    hanging = Hanging()
+    threads = threading.active_count()
+    with RawServer(hanging) as server:
+        async with AsyncOpenHands(server.url) as client:
+            creating = asyncio.create_task(client.conversations.create("hello", api="v1"))
+            await asyncio.to_thread(hanging.reached.wait, PATIENCE)
+            creating.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await creating
+            assert await asyncio.to_thread(hanging.left.wait, PATIENCE)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert threading.active_count() == threads
+
+
+def test_an_interrupted_call_leaves_no_thread_and_no_connection() -> None:
+    hanging = Hanging(interrupts=True)
+    threads = threading.active_count()
+    with RawServer(hanging) as server, OpenHands(server.url) as client:
+        with pytest.raises(KeyboardInterrupt):
+            client.conversations.create("hello", api="v1")
+        assert hanging.left.wait(PATIENCE)
+    assert threading.active_count() == threads
+
+
+def test_an_interrupted_wait_leaves_no_thread_and_no_socket() -> None:
+    def work(message: str, number: int) -> Iterator[Act]:
+        yield Run("sleep 1000", seconds=1000)
+
+    with ReferenceServer(script=AgentScript(acts=work)) as server, OpenHands(server.url) as client:
+        conversation = client.conversations.create("hello", api="v1", timeout=30)
+        threads = set(threading.enumerate())
+        interrupting = threading.Timer(SOON, interrupt)
+        interrupting.start()
+        with pytest.raises(KeyboardInterrupt):
+            conversation.wait()
+        interrupting.join()
+        names = {thread.name for thread in threading.enumerate() if thread not in threads}
+        assert not [name for name in names if "recv_events" in name or "keepalive" in name]
+        assert conversation.refresh().agent_state == "running"
+
+
+# Back-pressure
+
+FRAMES = 1500
+FRAME = "x" * 32_768
+
+
+class Flood:
+    """Sends many large frames as fast as the client takes them."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def __call__(self, connection: ServerConnection) -> None:
+        for number in range(FRAMES):
+            connection.send(f"{number} {FRAME}")
+            self.sent = number + 1
+        connection.recv()
+
+
+@contextmanager
+def flooding() -> Iterator[tuple[Flood, str]]:
+    flood = Flood()
+    with serve(flood, "127.0.0.1", 0, close_timeout=1, compression=None) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield flood, f"ws://127.0.0.1:{server.socket.getsockname()[1]}/"
+        finally:
+            server.shutdown()
+            thread.join(PATIENCE)
+
+
+def until_it_waits(flood: Flood) -> int:
+    """How many frames were sent when no more could be."""
+    last, since = -1, time.monotonic()
+    while time.monotonic() - since < SOON and flood.sent < FRAMES:
+        if flood.sent != last:
+            last, since = flood.sent, time.monotonic()
+        time.sleep(0.01)
+    return flood.sent
+
+
+@pytest.mark.parametrize("kind", [Socket, AsyncSocket])
+async def test_a_server_waits_for_a_client_that_reads_slowly(kind: Any) -> None:
+    """Nothing is heaped up without a bound, and nothing is lost."""
+    with flooding() as (flood, url):
+        socket = await settled(kind.connect(url, PATIENCE))
+        assert await asyncio.to_thread(until_it_waits, flood) < FRAMES
+        for number in range(FRAMES):
+            frame = await settled(socket.receive(PATIENCE))
+            assert frame is not None
+            assert frame.startswith(f"{number} ")
+        await closed(socket)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from urllib.parse import parse_qs
 
 import httpx
@@ -65,6 +66,17 @@ def test_one_renewal_for_a_hundred_requests() -> None:
     assert len(endpoint.grants) == 2
     assert set(endpoint.seen_at_login) == {None}
     assert "s3cret" not in repr(auth) + repr(client)
+
+
+def test_one_renewal_for_all_clients_that_share_it() -> None:
+    """Two at the same time would each use up the refresh token of the other."""
+    endpoint = TokenEndpoint()
+    auth = OAuth2Auth(TOKEN_URL, client_id="me", refresh_token="refresh-0")
+    clients = [client_of(endpoint, auth) for _ in range(4)]
+    clients += [client.with_options(timeout=5.0) for client in clients]
+    everyone = itertools.cycle(clients)
+    assert crowd(lambda: next(everyone).alive(), 40) == [True] * 40
+    assert len(endpoint.grants) == 1
 
 
 def test_a_rotated_refresh_token_is_used_next() -> None:

@@ -288,6 +288,27 @@ def test_an_order_that_certainly_did_not_arrive_is_given_again(refusal: Any) -> 
     assert start.orders == [STREAM] * 3
 
 
+@pytest.mark.parametrize("glitch", MISSING, ids=repr)
+def test_a_stream_that_is_missing_all_of_a_sudden_may_have_taken_the_order(glitch: Any) -> None:
+    """It was there before, so this may be the word of a gateway."""
+    start = Start({STREAM: [Pieces(ALL), glitch], START: answer(task("READY"))}).create().create()
+    assert start.result.id == ID
+    assert start.orders == [STREAM, STREAM]  # found, and not ordered again
+
+
+@pytest.mark.parametrize("glitch", MISSING, ids=repr)
+def test_a_generation_that_is_missing_all_of_a_sudden_is_not_left_for_the_other(glitch: Any) -> None:
+    routes = {
+        STREAM: [Pieces(ALL), glitch],
+        START: glitch,
+        FOUND: [answer([CONVERSATION]), answer([None])],
+        "POST /api/conversations": answer({"conversation_id": ID}),
+    }
+    start = Start(routes).create().create()
+    assert isinstance(start.result, errors.OpenHandsError)
+    assert "POST /api/conversations" not in start.orders
+
+
 @pytest.mark.parametrize("gone", [*MISSING, answer([]), answer([None])], ids=repr)
 def test_an_order_that_was_taken_is_not_given_to_the_other_generation(gone: Any) -> None:
     """Its task cannot be polled: that does not mean that V1 is missing."""
