@@ -12,3 +12,8 @@ T = TypeVar("T")
 async def crowd(action: Callable[[], Awaitable[T]], size: int) -> list[T]:
     """The results of so many calls at once."""
     return list(await asyncio.gather(*(action() for _ in range(size))))
+
+
+async def take_a_moment() -> None:
+    """What every answer takes; meanwhile others go on."""
+    await asyncio.sleep(0.01)

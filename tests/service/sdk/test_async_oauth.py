@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from openhands_client import AsyncOpenHands, AuthenticationError, OAuth2Auth
-from tests.service.sdk.async_crowd import crowd
+from tests.service.sdk.async_crowd import crowd, take_a_moment
 
 TOKEN_URL = "https://login.test/token"
 APP = "https://app.test"
@@ -24,7 +24,8 @@ class TokenEndpoint:
         self.refused = 0
         self._believed: str | None = None
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        await take_a_moment()
         if str(request.url) == TOKEN_URL:
             return self._grant(request)
         if request.headers.get("authorization") != f"Bearer {self._believed}":

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from openhands_client import AuthenticationError, OAuth2Auth, OpenHands
-from tests.service.sdk.sync_crowd import crowd
+from tests.service.sdk.sync_crowd import crowd, take_a_moment
 
 TOKEN_URL = "https://login.test/token"
 APP = "https://app.test"
@@ -26,6 +26,7 @@ class TokenEndpoint:
         self._believed: str | None = None
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
+        take_a_moment()
         if str(request.url) == TOKEN_URL:
             return self._grant(request)
         if request.headers.get("authorization") != f"Bearer {self._believed}":
