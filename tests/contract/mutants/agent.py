@@ -1,0 +1,297 @@
+"""Wrong agent servers: conversations, events, confirmation, files, git, streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest.mock import patch
+
+from openhands_reference_server.agent_side import AgentSide
+from openhands_reference_server.broadcast import Subscription
+from openhands_reference_server.domain import confirmation, v0_live
+from openhands_reference_server.domain.changes import Event
+from openhands_reference_server.http import sockets
+from openhands_reference_server.live import Follower
+from tests.contract.mutants.machinery import AGENT, CONVERSATION, Reply, before, inside, on, set_query
+
+EVENTS = f"{CONVERSATION}/events"
+
+
+@on(f"POST {EVENTS}", "A message is answered, and not stored.", "AGENT-EVENTS-*", "AGENT-*", server=AGENT)
+def message_answered_with_itself(reply: Reply) -> None:
+    if reply.is_ok:
+        reply.answer(200, {"role": "user", "content": []})
+
+
+@inside("A message with `run: false` runs the agent.", "AGENT-*")
+def run_false_runs() -> Iterator[object]:
+    send = AgentSide.send_message
+
+    def eager(self: AgentSide, conversation_id: str, items: Any, *, role: str, run: bool) -> None:
+        send(self, conversation_id, items, role=role, run=True)
+
+    with patch.object(AgentSide, "send_message", eager):
+        yield
+
+
+@inside("A message that is to run the agent does not.", "AGENT-*")
+def run_true_does_not_run() -> Iterator[object]:
+    send = AgentSide.send_message
+
+    def lazy(self: AgentSide, conversation_id: str, items: Any, *, role: str, run: bool) -> None:
+        send(self, conversation_id, items, role=role, run=False)
+
+    with patch.object(AgentSide, "send_message", lazy):
+        yield
+
+
+@inside("A confirmation policy is taken, and nothing is asked.", "AGENT-CONFIRM*", "AGENT-*")
+def confirmation_ignored() -> Iterator[object]:
+    with patch.object(confirmation, "asks", lambda policy, risk: False):
+        yield
+
+
+@inside("A rejected action is done anyway.", "AGENT-CONFIRM*", "AGENT-*")
+def rejection_ignored() -> Iterator[object]:
+    confirm = AgentSide.confirm
+
+    def always(self: AgentSide, conversation_id: str, *, accept: bool, reason: str, **more: Any) -> None:
+        confirm(self, conversation_id, accept=True, reason=reason, **more)
+
+    with patch.object(AgentSide, "confirm", always):
+        yield
+
+
+@inside("Pausing an agent is answered, and it goes on.", "AGENT-*")
+def agent_pause_ignored() -> Iterator[object]:
+    def pause(self: AgentSide, conversation_id: str) -> None:
+        """Nothing is paused."""
+
+    with patch.object(AgentSide, "pause", pause):
+        yield
+
+
+@before(
+    f"GET {EVENTS}/search",
+    "Events of the agent server always come oldest first.",
+    "AGENT-EVENTS-*",
+    server=AGENT,
+)
+def agent_order_ignored(environ: dict[str, Any]) -> None:
+    set_query(environ, sort_order=None)
+
+
+@before(f"GET {EVENTS}/(search|count)", "The filter by kind is ignored.", "AGENT-EVENTS-*", server=AGENT)
+def agent_kind_ignored(environ: dict[str, Any]) -> None:
+    set_query(environ, kind=None)
+
+
+@on(
+    f"GET {EVENTS}/search",
+    "The first event of every later page is lost.",
+    "AGENT-EVENTS-*",
+    "AGENT-PAG*",
+    server=AGENT,
+)
+def agent_pages_lose_one(reply: Reply) -> None:
+    if reply.is_ok and "page_id" in reply.request.args:
+        del reply.json["items"][:1]
+
+
+@on(f"GET {EVENTS}/count", "The count of events is not what a search finds.", "AGENT-EVENTS-*", server=AGENT)
+def agent_events_miscounted(reply: Reply) -> None:
+    if reply.is_ok:
+        reply.answer(200, reply.json + 1)
+
+
+@on(
+    f"GET {EVENTS}",
+    "Missing events are left out of a batch.",
+    "AGENT-EVENTS-*",
+    "BATCH-*",
+    "AGENT-BATCH*",
+    server=AGENT,
+)
+def missing_events_are_left_out(reply: Reply) -> None:
+    if reply.is_ok and isinstance(reply.json, list):
+        reply.answer(200, [one for one in reply.json if one])
+
+
+@on(f"GET {EVENTS}/[^/]+", "An unknown event is a server error.", "AGENT-*", "GEN-ANSWERS-01", server=AGENT)
+def unknown_event_crashes(reply: Reply) -> None:
+    if reply.status == 404:
+        reply.answer(500, {"detail": "Internal Server Error", "exception": "KeyError: 'event'"})
+
+
+@on(
+    "GET /api/git/changes/.*",
+    "Git changes have the statuses of V0.",
+    "AGENT-GIT*",
+    "AGENT-DOCUMENT-03",
+    "AGENT-*",
+    server=AGENT,
+)
+def git_statuses_of_v0(reply: Reply) -> None:
+    if reply.is_ok:
+        for change in reply.json:
+            change["status"] = change["status"][0]
+
+
+@on("GET /api/file/download/.*", "Downloads lose their last byte.", "AGENT-FILES*", "AGENT-*", server=AGENT)
+def download_lacks_a_byte(reply: Reply) -> None:
+    if reply.is_ok:
+        reply.body = reply.body[:-1]
+
+
+@before("POST /api/file/upload/.*", "Uploads lose what is no ASCII.", "AGENT-FILES*", "AGENT-*", server=AGENT)
+def upload_corrupts_bytes(environ: dict[str, Any]) -> None:
+    import io
+
+    data = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(bytes(byte if byte < 128 else 63 for byte in data))
+
+
+# -- WebSockets -------------------------------------------------------------------------------------
+
+First = Callable[[list[Event]], list[Event]]
+
+
+def _replayed(change: First) -> Any:
+    """Another first part of a stream: the state, and what is resent."""
+    watch = AgentSide.watch
+
+    def changed(self: AgentSide, conversation_id: str, *, resend_all: bool, notify: Any) -> Any:
+        first, subscription = watch(self, conversation_id, resend_all=resend_all, notify=notify)
+        return first[:1] + change(first[1:]), subscription
+
+    return patch.object(AgentSide, "watch", changed)
+
+
+@inside("One event is missing from what is resent.", "AGENT-LIVE-*")
+def replay_loses_an_event() -> Iterator[object]:
+    with _replayed(lambda events: events[:1] + events[2:]):
+        yield
+
+
+@inside("Two resent events change places.", "AGENT-LIVE-*")
+def replay_out_of_order() -> Iterator[object]:
+    with _replayed(lambda events: [*events[:-2], *reversed(events[-2:])]):
+        yield
+
+
+@inside("`resend_all` is ignored.", "AGENT-LIVE-*")
+def nothing_is_resent() -> Iterator[object]:
+    with _replayed(lambda events: []):
+        yield
+
+
+@inside("Everything is resent, whether asked for or not.", "AGENT-LIVE-*")
+def everything_is_resent() -> Iterator[object]:
+    with patch.object(sockets, "_resend_all", lambda: True):
+        yield
+
+
+def _drained(change: Callable[[list[Any]], list[Any]]) -> Any:
+    """Other news than those that were published to agent servers' streams."""
+    drain = Subscription.drain
+
+    def changed(self: Subscription) -> list[Any]:
+        messages = drain(self)
+        return change(messages) if messages and "kind" in messages[0] else messages
+
+    return patch.object(Subscription, "drain", changed)
+
+
+@inside("Live events come twice.", "AGENT-LIVE-*")
+def live_events_twice() -> Iterator[object]:
+    with _drained(lambda messages: [message for message in messages for _ in range(2)]):
+        yield
+
+
+@inside("Messages of the user are not heard live.", "AGENT-LIVE-*")
+def live_lacks_messages() -> Iterator[object]:
+    with _drained(lambda messages: [one for one in messages if one["kind"] != "MessageEvent"]):
+        yield
+
+
+@inside("Live events have other ids than stored ones.", "AGENT-LIVE-*")
+def live_ids_differ() -> Iterator[object]:
+    with _drained(lambda messages: [{**one, "id": one["id"][::-1]} for one in messages]):
+        yield
+
+
+@inside("A stream of an unknown conversation is closed with another code.", "AGENT-LIVE-*")
+def wrong_close_code() -> Iterator[object]:
+    with patch.object(sockets, "_NOT_FOUND", (1008, "Conversation not found")):
+        yield
+
+
+@inside("What comes in by the WebSocket is ignored.", "AGENT-LIVE-*")
+def frames_are_ignored() -> Iterator[object]:
+    with patch.object(sockets, "_take", lambda feed, frame: None):
+        yield
+
+
+# -- Socket.IO --------------------------------------------------------------------------------------
+
+
+@inside("One event is missing from what Socket.IO resends.", "V0-LIVE-01", "V0-LIVE-03", "V0-LIVE-10")
+def socketio_loses_an_event() -> Iterator[object]:
+    replay = v0_live.replay
+
+    def shorter(*args: Any, **kwargs: Any) -> list[Event]:
+        events = replay(*args, **kwargs)
+        return events[:1] + events[2:]
+
+    with patch.object(v0_live, "replay", shorter):
+        yield
+
+
+@inside("`latest_event_id` is ignored.", "V0-LIVE-03", "V0-LIVE-10")
+def latest_event_id_ignored() -> Iterator[object]:
+    replay = v0_live.replay
+    with patch.object(v0_live, "replay", lambda events, latest_event_id=-1: replay(events)):
+        yield
+
+
+@inside("Socket.IO resends in the wrong order.", "V0-LIVE-02", "V0-LIVE-01")
+def socketio_out_of_order() -> Iterator[object]:
+    replay = v0_live.replay
+    with patch.object(v0_live, "replay", lambda *args, **more: replay(*args, **more)[::-1]):
+        yield
+
+
+@inside("Live events of Socket.IO come twice.", "V0-LIVE-07", "V0-LIVE-06")
+def socketio_twice() -> Iterator[object]:
+    frames = v0_live.frames
+    with patch.object(v0_live, "frames", lambda *args: [frame for frame in frames(*args) for _ in range(2)]):
+        yield
+
+
+@inside("A new title is not heard.", "V0-LIVE-16")
+def title_is_not_heard() -> Iterator[object]:
+    frames = v0_live.frames
+
+    def silent(conversation_id: str, record: Any) -> list[Any]:
+        return [] if record["record"] == "renamed" else frames(conversation_id, record)
+
+    with patch.object(v0_live, "frames", silent):
+        yield
+
+
+@inside("Socket.IO stays connected when the conversation is stopped.", "V0-LIVE-14", "V0-LIVE-15")
+def socketio_stays() -> Iterator[object]:
+    with patch.object(v0_live, "ends_connections", lambda record: False):
+        yield
+
+
+@inside("Live events of Socket.IO are not those that are stored.", "V0-LIVE-05", "V0-LIVE-06")
+def socketio_tells_something_else() -> Iterator[object]:
+    frames = Follower.frames
+
+    def changed(self: Follower) -> Iterator[Any]:
+        for frame in frames(self):
+            yield {**frame, "message": "something else"} if "id" in frame and "timestamp" in frame else frame
+
+    with patch.object(Follower, "frames", changed):
+        yield

@@ -1,0 +1,230 @@
+"""Wrong servers in what all operations have in common: keys, errors, HTTP itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import patch
+
+from openhands_reference_server.domain.errors import ConversationNotFound
+from openhands_reference_server.http import agent_server, sockets
+from openhands_reference_server.http.access import SessionKeyAccess
+from tests.contract.mutants.machinery import AGENT, CONVERSATION, Reply, before, inside, on
+
+KEY = "the-key-of-the-app-server"
+ANY = "* .*"
+
+# -- keys -------------------------------------------------------------------------------------------
+
+
+@inside("Any key opens the app server.", "AUTH-*", "GEN-KEYS-01", protected=True)
+def any_key_will_do() -> Iterator[object]:
+    with patch.object(
+        SessionKeyAccess, "allows", lambda self, request: "X-Session-API-Key" in request.headers
+    ):
+        yield
+
+
+@before(
+    "GET /api/conversations",
+    "The list of conversations needs no key.",
+    "AUTH-*",
+    "GEN-KEYS-01",
+    protected=True,
+)
+def the_list_needs_no_key(environ: dict[str, Any]) -> None:
+    environ["HTTP_X_SESSION_API_KEY"] = KEY
+
+
+@before(
+    "POST /api/v1/sandboxes/.*", "Pausing a sandbox needs no key.", "AUTH-*", "GEN-KEYS-01", protected=True
+)
+def pausing_needs_no_key(environ: dict[str, Any]) -> None:
+    environ["HTTP_X_SESSION_API_KEY"] = KEY
+
+
+@on(
+    ANY,
+    "A missing key is answered 403.",
+    "AUTH-*",
+    "GEN-KEYS-01",
+    "GEN-ANSWERS-02",
+    "*-DOCUMENT-*",
+    protected=True,
+)
+def missing_key_is_forbidden(reply: Reply) -> None:
+    if reply.status == 401:
+        reply.status = 403
+
+
+@inside("The agent server takes the key of any sandbox for all.", "AUTH-*", "AGENT-*")
+def one_key_for_all_sandboxes() -> Iterator[object]:
+    def anybodys(world: Any, conversation_id: str) -> Any:
+        return world.core.v1(conversation_id)
+
+    from openhands_reference_server.http import agent_conversations, agent_events
+
+    with (
+        patch.object(agent_conversations, "conversation_of_key", anybodys, create=True),
+        patch.object(agent_events, "conversation_of_key", anybodys, create=True),
+        patch.object(sockets, "conversation_of_key", anybodys),
+    ):
+        yield
+
+
+@inside("The agent server takes any key of the right form.", "AUTH-*", "AGENT-*", "GEN-KEYS-01")
+def agent_key_is_not_checked() -> Iterator[object]:
+    from openhands_reference_server.keys import SessionKeys
+
+    def lenient(self: SessionKeys, key: str) -> str | None:
+        return key.partition(".")[0] or None
+
+    with patch.object(SessionKeys, "sandbox_of", lenient):
+        yield
+
+
+@inside("The WebSocket of an agent server needs no right key.", "AUTH-*", "AGENT-LIVE-*")
+def socket_key_is_not_checked() -> Iterator[object]:
+    def lenient(world: Any) -> None:
+        from flask import g, request
+
+        try:
+            found = world.core.v1((request.view_args or {}).get("conversation_id", ""))
+        except ConversationNotFound:
+            return sockets_refusal(world)
+        g.sandbox_id = found.sandbox_id
+        for key in sockets.SOCKET_KEYS:
+            if key in request.environ:
+                request.environ[key] = sockets.Connection(request.environ[key])
+        return None
+
+    sockets_refusal: Any = sockets.refusal
+    with patch.object(agent_server.sockets, "refusal", lenient):
+        yield
+
+
+@inside("Socket.IO needs no right key.", "AUTH-*", "V0-LIVE-13", protected=True)
+def socketio_key_is_not_checked() -> Iterator[object]:
+    with patch.object(SessionKeyAccess, "accepts", lambda self, key: True):
+        yield
+
+
+# -- errors -----------------------------------------------------------------------------------------
+
+
+@on(ANY, "An error tells where it happened in the code.", "ERRORS-*", "ERROR-*")
+def errors_have_stack_traces(reply: Reply) -> None:
+    if reply.status in (404, 422) and isinstance(reply.json, dict):
+        trace = 'Traceback (most recent call last):\n  File "/srv/app.py", line 1, in get\nKeyError'
+        reply.json["exception"] = trace
+
+
+@on(ANY, "Errors are HTML pages.", "ERRORS-*", "ERROR-*", "GEN-ANSWERS-03", "HTTP-*", "*-DOCUMENT-*")
+def errors_are_html(reply: Reply) -> None:
+    if reply.status in (404, 405):
+        reply.text(reply.status, "<html><body><h1>Error</h1></body></html>", "text/html")
+
+
+@on(
+    "* /api/.*",
+    "The key that was sent comes back in every error.",
+    "ERRORS-*",
+    "ERROR-*",
+    "AUTH-*",
+    protected=True,
+)
+def errors_tell_the_key(reply: Reply) -> None:
+    key = reply.request.headers.get("X-Session-API-Key")
+    if reply.status >= 400 and key and isinstance(reply.json, dict):
+        reply.json["sent_key"] = key
+
+
+@on(
+    "GET /api/settings", "Settings tell the key of the model.", "*SETTINGS*", "*SECRET*", "ERRORS-*", "AUTH-*"
+)
+def settings_tell_keys(reply: Reply) -> None:
+    if reply.is_ok:
+        reply.json["llm_api_key"] = "sk-the-key-of-the-model"
+
+
+@on(
+    ANY,
+    "422 is answered as 400.",
+    "GEN-INPUT-01",
+    "V0-CREATE-*",
+    "GEN-ANSWERS-02",
+    "ERRORS-*",
+    "*-DOCUMENT-*",
+)
+def invalid_is_a_bad_request(reply: Reply) -> None:
+    if reply.status == 422:
+        reply.status = 400
+
+
+@on(ANY, "The items of a 422 do not say where.", "ERRORS-*", "V0-CREATE-08", "V0-CREATE-13", "*-DOCUMENT-*")
+def invalid_without_place(reply: Reply) -> None:
+    if reply.status == 422 and isinstance(reply.json.get("detail"), list):
+        for item in reply.json["detail"]:
+            item.pop("loc", None)
+
+
+@on("GET .*", "Odd characters in a query are a server error.", "GEN-ANSWERS-01", "ERRORS-*")
+def odd_input_crashes(reply: Reply) -> None:
+    if any(ord(character) > 0x2FF for value in reply.request.args.values() for character in value):
+        reply.answer(500, {"detail": "Internal Server Error"})
+
+
+# -- HTTP -------------------------------------------------------------------------------------------
+
+
+@on(ANY, "405 comes without Allow.", "HTTP-*", "GEN-METHODS-01", "ERRORS-*")
+def no_allow_header(reply: Reply) -> None:
+    if reply.status == 405:
+        reply.headers.pop("Allow", None)
+
+
+@on("* /api/.*", "JSON is declared as text.", "HTTP-*", "GEN-ANSWERS-03", "*-DOCUMENT-*")
+def json_as_text(reply: Reply) -> None:
+    if reply.is_ok and reply.headers.get("Content-Type") == "application/json":
+        reply.headers["Content-Type"] = "text/plain"
+
+
+@on(
+    "* /api/.*",
+    "A method that a path does not have is answered 404.",
+    "HTTP-*",
+    "GEN-METHODS-01",
+    "GEN-ANSWERS-02",
+)
+def unknown_method_is_not_found(reply: Reply) -> None:
+    if reply.status == 405:
+        reply.answer(404, {"detail": "Not Found"})
+
+
+@on(
+    "GET /api/conversations",
+    "A body has something after its end.",
+    "GEN-ANSWERS-03",
+    "V0-DOCUMENT-01",
+    "HTTP-*",
+)
+def something_after_the_end(reply: Reply) -> None:
+    if reply.is_ok:
+        reply.text(200, reply.body.decode() + "}", "application/json")
+
+
+@on("GET /health", "The server is not healthy in the way that is documented.", "META-*")
+def health_is_an_object(reply: Reply) -> None:
+    reply.answer(200, {"status": "OK"})
+
+
+@on(
+    f"GET {CONVERSATION}",
+    "The agent server's conversations lack their state.",
+    "AGENT-DOCUMENT-01",
+    "GEN-ANSWERS-04",
+    server=AGENT,
+)
+def agent_conversation_lacks_a_field(reply: Reply) -> None:
+    if reply.is_ok:
+        reply.json.pop("execution_status")

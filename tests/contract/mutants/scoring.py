@@ -1,0 +1,104 @@
+"""Lets the kit judge mutants, and counts how many it catches and names rightly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from openhands_contract.catalogue import Requirement, catalogue, select
+from openhands_contract.drive import Settings
+from openhands_contract.judging import judge
+from openhands_contract.outcome import Outcome
+from openhands_contract.reports import Report
+from openhands_contract.site import Site
+from tests.contract.mutants import agent, http, v0, v1
+from tests.contract.mutants.machinery import MUTANTS, Mutant, MutantServer
+
+__all__ = ["MUTANTS", "Score", "Verdict", "score"]
+
+AREAS = (v0, v1, agent, http)
+CAUGHT, NAMED = 0.95, 0.90
+_EXAMPLES = 5
+_ANSWER_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the kit said about a mutant.
+
+    Attributes:
+        accused: the requirements it says are broken.
+        other: what it could not judge, for lack of anything better to say.
+    """
+
+    mutant: Mutant
+    accused: tuple[str, ...]
+    other: str = ""
+
+    @property
+    def caught(self) -> bool:
+        return bool(self.accused)
+
+    @property
+    def named(self) -> bool:
+        """Does it name what is wrong?"""
+        return any(_matches(found, self.mutant) for found in self.accused)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The verdicts on some mutants."""
+
+    verdicts: Sequence[Verdict]
+
+    @property
+    def caught(self) -> float:
+        return sum(verdict.caught for verdict in self.verdicts) / max(1, len(self.verdicts))
+
+    @property
+    def named(self) -> float:
+        return sum(verdict.named for verdict in self.verdicts) / max(1, len(self.verdicts))
+
+    def lines(self) -> Iterator[str]:
+        """The score for people."""
+        for verdict in self.verdicts:
+            if not verdict.named:
+                said = ", ".join(verdict.accused[:8]) or verdict.other or "nothing"
+                wanted = ", ".join(verdict.mutant.requirements)
+                mark = "misnamed" if verdict.caught else "MISSED"
+                yield f"{mark:<8} {verdict.mutant.name}: {verdict.mutant.sentence} Named: {said}; due: {wanted}"
+        yield f"{len(self.verdicts)} mutants: {self.caught:.1%} caught, {self.named:.1%} named rightly"
+
+
+def score(mutants: Iterable[Mutant], seed: int) -> Iterator[Verdict]:
+    """Judge mutants one after the other."""
+    for mutant in mutants:
+        yield verdict_on(mutant, seed)
+
+
+def verdict_on(mutant: Mutant, seed: int) -> Verdict:
+    """Judge a mutant by what it breaks; by everything else only when that shows nothing."""
+    due = [one for one in catalogue().values() if _matches(one.id, mutant)]
+    first = _accused(mutant, due, seed) if due else ((), "no such requirement")
+    if first[0]:
+        return Verdict(mutant, *first)
+    rest = [one for one in select() if one not in due]
+    return Verdict(mutant, *_accused(mutant, rest, seed))
+
+
+def _accused(mutant: Mutant, requirements: Sequence[Requirement], seed: int) -> tuple[tuple[str, ...], str]:
+    options = {"session_api_key": http.KEY} if mutant.protected else {}
+    with MutantServer(mutant, **options) as server:
+        key = http.KEY if mutant.protected else None
+        site = Site(server.url, api_key=key, dialect=mutant.dialect, timeout=_ANSWER_SECONDS)
+        report = judge(site, requirements, Settings(examples=_EXAMPLES, seed=seed, workers=4), partial=True)
+    return _failed(report), report.could_not_run or ""
+
+
+def _failed(report: Report) -> tuple[str, ...]:
+    return tuple(result.requirement.id for result in report.results if result.outcome is Outcome.FAILED)
+
+
+def _matches(requirement_id: str, mutant: Mutant) -> bool:
+    return any(fnmatchcase(requirement_id, pattern) for pattern in mutant.requirements)
