@@ -27,6 +27,7 @@ try:
     from openhands_contract.explaining import explain as explained
     from openhands_contract.judging import judge
     from openhands_contract.outcome import CannotRun, Outcome, Result, Verdict
+    from openhands_contract.proxy.command import command as proxy_command
     from openhands_contract.reports import Report, junit, machine, page, terminal
     from openhands_contract.site import Site
 except ModuleNotFoundError as missing:
@@ -44,6 +45,9 @@ _PROFILE = click.Choice([profile.value for profile in Profile])
 @click.version_option(package_name="openhands-client")
 def main() -> None:
     """Judge whether a server speaks the OpenHands conversation API."""
+
+
+main.add_command(proxy_command)
 
 
 @main.command()

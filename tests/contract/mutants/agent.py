@@ -17,13 +17,19 @@ from tests.contract.mutants.machinery import AGENT, CONVERSATION, Reply, before,
 EVENTS = f"{CONVERSATION}/events"
 
 
-@on(f"POST {EVENTS}", "A message is answered, and not stored.", "AGENT-EVENTS-*", "AGENT-*", server=AGENT)
+@on(
+    f"POST {EVENTS}",
+    "A message is answered, and not stored.",
+    "AGENT-DOCUMENT-02",
+    "AGENT-EVENTS-11",
+    server=AGENT,
+)
 def message_answered_with_itself(reply: Reply) -> None:
     if reply.is_ok:
         reply.answer(200, {"role": "user", "content": []})
 
 
-@inside("A message with `run: false` runs the agent.", "AGENT-*")
+@inside("A message with `run: false` runs the agent.", "AGENT-EVENTS-12")
 def run_false_runs() -> Iterator[object]:
     send = AgentSide.send_message
 
@@ -34,7 +40,7 @@ def run_false_runs() -> Iterator[object]:
         yield
 
 
-@inside("A message that is to run the agent does not.", "AGENT-*")
+@inside("A message that is to run the agent does not.", "AGENT-EVENTS-11", "AGENT-EVENTS-18")
 def run_true_does_not_run() -> Iterator[object]:
     send = AgentSide.send_message
 
@@ -45,13 +51,13 @@ def run_true_does_not_run() -> Iterator[object]:
         yield
 
 
-@inside("A confirmation policy is taken, and nothing is asked.", "AGENT-CONFIRM*", "AGENT-*")
+@inside("A confirmation policy is taken, and nothing is asked.", "AGENT-CONV-08", "AGENT-CONV-09")
 def confirmation_ignored() -> Iterator[object]:
     with patch.object(confirmation, "asks", lambda policy, risk: False):
         yield
 
 
-@inside("A rejected action is done anyway.", "AGENT-CONFIRM*", "AGENT-*")
+@inside("A rejected action is done anyway.", "AGENT-CONV-09")
 def rejection_ignored() -> Iterator[object]:
     confirm = AgentSide.confirm
 
@@ -62,7 +68,7 @@ def rejection_ignored() -> Iterator[object]:
         yield
 
 
-@inside("Pausing an agent is answered, and it goes on.", "AGENT-*")
+@inside("Pausing an agent is answered, and it goes on.", "AGENT-CONV-*")
 def agent_pause_ignored() -> Iterator[object]:
     def pause(self: AgentSide, conversation_id: str) -> None:
         """Nothing is paused."""
@@ -74,50 +80,44 @@ def agent_pause_ignored() -> Iterator[object]:
 @before(
     f"GET {EVENTS}/search",
     "Events of the agent server always come oldest first.",
-    "AGENT-EVENTS-*",
+    "AGENT-EVENTS-01",
     server=AGENT,
 )
 def agent_order_ignored(environ: dict[str, Any]) -> None:
     set_query(environ, sort_order=None)
 
 
-@before(f"GET {EVENTS}/(search|count)", "The filter by kind is ignored.", "AGENT-EVENTS-*", server=AGENT)
+@before(f"GET {EVENTS}/(search|count)", "The filter by kind is ignored.", "AGENT-EVENTS-03", server=AGENT)
 def agent_kind_ignored(environ: dict[str, Any]) -> None:
     set_query(environ, kind=None)
 
 
-@on(
-    f"GET {EVENTS}/search",
-    "The first event of every later page is lost.",
-    "AGENT-EVENTS-*",
-    "AGENT-PAG*",
-    server=AGENT,
-)
+@on(f"GET {EVENTS}/search", "The first event of every later page is lost.", "AGENT-EVENTS-02", server=AGENT)
 def agent_pages_lose_one(reply: Reply) -> None:
     if reply.is_ok and "page_id" in reply.request.args:
         del reply.json["items"][:1]
 
 
-@on(f"GET {EVENTS}/count", "The count of events is not what a search finds.", "AGENT-EVENTS-*", server=AGENT)
+@on(f"GET {EVENTS}/count", "The count of events is not what a search finds.", "AGENT-EVENTS-07", server=AGENT)
 def agent_events_miscounted(reply: Reply) -> None:
     if reply.is_ok:
         reply.answer(200, reply.json + 1)
 
 
-@on(
-    f"GET {EVENTS}",
-    "Missing events are left out of a batch.",
-    "AGENT-EVENTS-*",
-    "BATCH-*",
-    "AGENT-BATCH*",
-    server=AGENT,
-)
+@on(f"GET {EVENTS}", "Missing events are left out of a batch.", "AGENT-EVENTS-10", server=AGENT)
 def missing_events_are_left_out(reply: Reply) -> None:
     if reply.is_ok and isinstance(reply.json, list):
         reply.answer(200, [one for one in reply.json if one])
 
 
-@on(f"GET {EVENTS}/[^/]+", "An unknown event is a server error.", "AGENT-*", "GEN-ANSWERS-01", server=AGENT)
+@on(
+    f"GET {EVENTS}/[^/]+",
+    "An unknown event is a server error.",
+    "AGENT-EVENTS-09",
+    "GEN-ANSWERS-01",
+    "HTTP-ERRORS-05",
+    server=AGENT,
+)
 def unknown_event_crashes(reply: Reply) -> None:
     if reply.status == 404:
         reply.answer(500, {"detail": "Internal Server Error", "exception": "KeyError: 'event'"})
@@ -126,9 +126,8 @@ def unknown_event_crashes(reply: Reply) -> None:
 @on(
     "GET /api/git/changes/.*",
     "Git changes have the statuses of V0.",
-    "AGENT-GIT*",
     "AGENT-DOCUMENT-03",
-    "AGENT-*",
+    "AGENT-GIT-01",
     server=AGENT,
 )
 def git_statuses_of_v0(reply: Reply) -> None:
@@ -137,13 +136,13 @@ def git_statuses_of_v0(reply: Reply) -> None:
             change["status"] = change["status"][0]
 
 
-@on("GET /api/file/download/.*", "Downloads lose their last byte.", "AGENT-FILES*", "AGENT-*", server=AGENT)
+@on("GET /api/file/download/.*", "Downloads lose their last byte.", "AGENT-FILES-01", server=AGENT)
 def download_lacks_a_byte(reply: Reply) -> None:
     if reply.is_ok:
         reply.body = reply.body[:-1]
 
 
-@before("POST /api/file/upload/.*", "Uploads lose what is no ASCII.", "AGENT-FILES*", "AGENT-*", server=AGENT)
+@before("POST /api/file/upload/.*", "Uploads lose what is no ASCII.", "AGENT-FILES-01", server=AGENT)
 def upload_corrupts_bytes(environ: dict[str, Any]) -> None:
     import io
 
@@ -167,25 +166,25 @@ def _replayed(change: First) -> Any:
     return patch.object(AgentSide, "watch", changed)
 
 
-@inside("One event is missing from what is resent.", "AGENT-LIVE-*")
+@inside("One event is missing from what is resent.", "AGENT-LIVE-02")
 def replay_loses_an_event() -> Iterator[object]:
     with _replayed(lambda events: events[:1] + events[2:]):
         yield
 
 
-@inside("Two resent events change places.", "AGENT-LIVE-*")
+@inside("Two resent events change places.", "AGENT-LIVE-03")
 def replay_out_of_order() -> Iterator[object]:
     with _replayed(lambda events: [*events[:-2], *reversed(events[-2:])]):
         yield
 
 
-@inside("`resend_all` is ignored.", "AGENT-LIVE-*")
+@inside("`resend_all` is ignored.", "AGENT-LIVE-02")
 def nothing_is_resent() -> Iterator[object]:
     with _replayed(lambda events: []):
         yield
 
 
-@inside("Everything is resent, whether asked for or not.", "AGENT-LIVE-*")
+@inside("Everything is resent, whether asked for or not.", "AGENT-LIVE-04")
 def everything_is_resent() -> Iterator[object]:
     with patch.object(sockets, "_resend_all", lambda: True):
         yield
@@ -202,31 +201,31 @@ def _drained(change: Callable[[list[Any]], list[Any]]) -> Any:
     return patch.object(Subscription, "drain", changed)
 
 
-@inside("Live events come twice.", "AGENT-LIVE-*")
+@inside("Live events come twice.", "AGENT-LIVE-05", "AGENT-LIVE-17")
 def live_events_twice() -> Iterator[object]:
     with _drained(lambda messages: [message for message in messages for _ in range(2)]):
         yield
 
 
-@inside("Messages of the user are not heard live.", "AGENT-LIVE-*")
+@inside("Messages of the user are not heard live.", "AGENT-LIVE-05")
 def live_lacks_messages() -> Iterator[object]:
     with _drained(lambda messages: [one for one in messages if one["kind"] != "MessageEvent"]):
         yield
 
 
-@inside("Live events have other ids than stored ones.", "AGENT-LIVE-*")
+@inside("Live events have other ids than stored ones.", "AGENT-LIVE-05", "AGENT-LIVE-15")
 def live_ids_differ() -> Iterator[object]:
     with _drained(lambda messages: [{**one, "id": one["id"][::-1]} for one in messages]):
         yield
 
 
-@inside("A stream of an unknown conversation is closed with another code.", "AGENT-LIVE-*")
+@inside("A stream of an unknown conversation is closed with another code.", "AGENT-LIVE-11")
 def wrong_close_code() -> Iterator[object]:
     with patch.object(sockets, "_NOT_FOUND", (1008, "Conversation not found")):
         yield
 
 
-@inside("What comes in by the WebSocket is ignored.", "AGENT-LIVE-*")
+@inside("What comes in by the WebSocket is ignored.", "AGENT-LIVE-07")
 def frames_are_ignored() -> Iterator[object]:
     with patch.object(sockets, "_take", lambda feed, frame: None):
         yield

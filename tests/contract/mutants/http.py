@@ -17,7 +17,7 @@ ANY = "* .*"
 # -- keys -------------------------------------------------------------------------------------------
 
 
-@inside("Any key opens the app server.", "AUTH-*", "GEN-KEYS-01", protected=True)
+@inside("Any key opens the app server.", "ACCESS-03", protected=True)
 def any_key_will_do() -> Iterator[object]:
     with patch.object(
         SessionKeyAccess, "allows", lambda self, request: "X-Session-API-Key" in request.headers
@@ -28,8 +28,8 @@ def any_key_will_do() -> Iterator[object]:
 @before(
     "GET /api/conversations",
     "The list of conversations needs no key.",
-    "AUTH-*",
-    "GEN-KEYS-01",
+    "ACCESS-01",
+    "ACCESS-03",
     protected=True,
 )
 def the_list_needs_no_key(environ: dict[str, Any]) -> None:
@@ -37,27 +37,19 @@ def the_list_needs_no_key(environ: dict[str, Any]) -> None:
 
 
 @before(
-    "POST /api/v1/sandboxes/.*", "Pausing a sandbox needs no key.", "AUTH-*", "GEN-KEYS-01", protected=True
+    "POST /api/v1/sandboxes/.*", "Pausing a sandbox needs no key.", "ACCESS-02", "ACCESS-03", protected=True
 )
 def pausing_needs_no_key(environ: dict[str, Any]) -> None:
     environ["HTTP_X_SESSION_API_KEY"] = KEY
 
 
-@on(
-    ANY,
-    "A missing key is answered 403.",
-    "AUTH-*",
-    "GEN-KEYS-01",
-    "GEN-ANSWERS-02",
-    "*-DOCUMENT-*",
-    protected=True,
-)
+@on(ANY, "A missing key is answered 403.", "ACCESS-01", "ACCESS-02", protected=True)
 def missing_key_is_forbidden(reply: Reply) -> None:
     if reply.status == 401:
         reply.status = 403
 
 
-@inside("The agent server takes the key of any sandbox for all.", "AUTH-*", "AGENT-*")
+@inside("The agent server takes the key of any sandbox for all.", "ACCESS-08", "AGENT-CONV-17")
 def one_key_for_all_sandboxes() -> Iterator[object]:
     def anybodys(world: Any, conversation_id: str) -> Any:
         return world.core.v1(conversation_id)
@@ -72,7 +64,7 @@ def one_key_for_all_sandboxes() -> Iterator[object]:
         yield
 
 
-@inside("The agent server takes any key of the right form.", "AUTH-*", "AGENT-*", "GEN-KEYS-01")
+@inside("The agent server takes any key of the right form.", "ACCESS-07")
 def agent_key_is_not_checked() -> Iterator[object]:
     from openhands_reference_server.keys import SessionKeys
 
@@ -83,7 +75,9 @@ def agent_key_is_not_checked() -> Iterator[object]:
         yield
 
 
-@inside("The WebSocket of an agent server needs no right key.", "AUTH-*", "AGENT-LIVE-*")
+@inside(
+    "The WebSocket of an agent server needs no right key.", "AGENT-LIVE-09", "AGENT-LIVE-10", "AGENT-LIVE-16"
+)
 def socket_key_is_not_checked() -> Iterator[object]:
     def lenient(world: Any) -> None:
         from flask import g, request
@@ -103,7 +97,7 @@ def socket_key_is_not_checked() -> Iterator[object]:
         yield
 
 
-@inside("Socket.IO needs no right key.", "AUTH-*", "V0-LIVE-13", protected=True)
+@inside("Socket.IO needs no right key.", "V0-LIVE-13", protected=True)
 def socketio_key_is_not_checked() -> Iterator[object]:
     with patch.object(SessionKeyAccess, "accepts", lambda self, key: True):
         yield
@@ -112,14 +106,14 @@ def socketio_key_is_not_checked() -> Iterator[object]:
 # -- errors -----------------------------------------------------------------------------------------
 
 
-@on(ANY, "An error tells where it happened in the code.", "ERRORS-*", "ERROR-*")
+@on(ANY, "An error tells where it happened in the code.", "HTTP-ERRORS-02")
 def errors_have_stack_traces(reply: Reply) -> None:
     if reply.status in (404, 422) and isinstance(reply.json, dict):
         trace = 'Traceback (most recent call last):\n  File "/srv/app.py", line 1, in get\nKeyError'
         reply.json["exception"] = trace
 
 
-@on(ANY, "Errors are HTML pages.", "ERRORS-*", "ERROR-*", "GEN-ANSWERS-03", "HTTP-*", "*-DOCUMENT-*")
+@on(ANY, "Errors are HTML pages.", "HTTP-ERRORS-01")
 def errors_are_html(reply: Reply) -> None:
     if reply.status in (404, 405):
         reply.text(reply.status, "<html><body><h1>Error</h1></body></html>", "text/html")
@@ -128,9 +122,8 @@ def errors_are_html(reply: Reply) -> None:
 @on(
     "* /api/.*",
     "The key that was sent comes back in every error.",
-    "ERRORS-*",
-    "ERROR-*",
-    "AUTH-*",
+    "HTTP-ERRORS-03",
+    "ACCESS-04",
     protected=True,
 )
 def errors_tell_the_key(reply: Reply) -> None:
@@ -139,9 +132,7 @@ def errors_tell_the_key(reply: Reply) -> None:
         reply.json["sent_key"] = key
 
 
-@on(
-    "GET /api/settings", "Settings tell the key of the model.", "*SETTINGS*", "*SECRET*", "ERRORS-*", "AUTH-*"
-)
+@on("GET /api/settings", "Settings tell the key of the model.", "SETTINGS-01")
 def settings_tell_keys(reply: Reply) -> None:
     if reply.is_ok:
         reply.json["llm_api_key"] = "sk-the-key-of-the-model"
@@ -151,24 +142,31 @@ def settings_tell_keys(reply: Reply) -> None:
     ANY,
     "422 is answered as 400.",
     "GEN-INPUT-01",
-    "V0-CREATE-*",
-    "GEN-ANSWERS-02",
-    "ERRORS-*",
+    "V0-CREATE-08",
+    "V0-CREATE-1*",
     "*-DOCUMENT-*",
+    "V1-START-17",
 )
 def invalid_is_a_bad_request(reply: Reply) -> None:
     if reply.status == 422:
         reply.status = 400
 
 
-@on(ANY, "The items of a 422 do not say where.", "ERRORS-*", "V0-CREATE-08", "V0-CREATE-13", "*-DOCUMENT-*")
+@on(
+    ANY,
+    "The items of a 422 do not say where.",
+    "HTTP-ERRORS-04",
+    "V0-CREATE-08",
+    "V0-CREATE-13",
+    "*-DOCUMENT-*",
+)
 def invalid_without_place(reply: Reply) -> None:
     if reply.status == 422 and isinstance(reply.json.get("detail"), list):
         for item in reply.json["detail"]:
             item.pop("loc", None)
 
 
-@on("GET .*", "Odd characters in a query are a server error.", "GEN-ANSWERS-01", "ERRORS-*")
+@on("GET .*", "Odd characters in a query are a server error.", "GEN-ANSWERS-01", "HTTP-ERRORS-05")
 def odd_input_crashes(reply: Reply) -> None:
     if any(ord(character) > 0x2FF for value in reply.request.args.values() for character in value):
         reply.answer(500, {"detail": "Internal Server Error"})
@@ -177,25 +175,19 @@ def odd_input_crashes(reply: Reply) -> None:
 # -- HTTP -------------------------------------------------------------------------------------------
 
 
-@on(ANY, "405 comes without Allow.", "HTTP-*", "GEN-METHODS-01", "ERRORS-*")
+@on(ANY, "405 comes without Allow.", "HTTP-METHODS-02", "GEN-METHODS-01")
 def no_allow_header(reply: Reply) -> None:
     if reply.status == 405:
         reply.headers.pop("Allow", None)
 
 
-@on("* /api/.*", "JSON is declared as text.", "HTTP-*", "GEN-ANSWERS-03", "*-DOCUMENT-*")
+@on("* /api/.*", "JSON is declared as text.", "HTTP-BODIES-01", "GEN-ANSWERS-03")
 def json_as_text(reply: Reply) -> None:
     if reply.is_ok and reply.headers.get("Content-Type") == "application/json":
         reply.headers["Content-Type"] = "text/plain"
 
 
-@on(
-    "* /api/.*",
-    "A method that a path does not have is answered 404.",
-    "HTTP-*",
-    "GEN-METHODS-01",
-    "GEN-ANSWERS-02",
-)
+@on("* /api/.*", "A method that a path does not have is answered 404.", "HTTP-METHODS-01", "GEN-METHODS-01")
 def unknown_method_is_not_found(reply: Reply) -> None:
     if reply.status == 405:
         reply.answer(404, {"detail": "Not Found"})
@@ -204,16 +196,16 @@ def unknown_method_is_not_found(reply: Reply) -> None:
 @on(
     "GET /api/conversations",
     "A body has something after its end.",
-    "GEN-ANSWERS-03",
     "V0-DOCUMENT-01",
-    "HTTP-*",
+    "HTTP-BODIES-01",
+    "GEN-ANSWERS-03",
 )
 def something_after_the_end(reply: Reply) -> None:
     if reply.is_ok:
         reply.text(200, reply.body.decode() + "}", "application/json")
 
 
-@on("GET /health", "The server is not healthy in the way that is documented.", "META-*")
+@on("GET /health", "The server is not healthy in the way that is documented.", "META-DOCUMENT-01", "META-01")
 def health_is_an_object(reply: Reply) -> None:
     reply.answer(200, {"status": "OK"})
 
