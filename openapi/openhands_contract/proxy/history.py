@@ -7,7 +7,7 @@ other only when the one was asked for after the other had come.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -66,6 +66,14 @@ class Contradiction:
     exchange: Exchange | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An event as it was first told, and whether that was live."""
+
+    event: Mapping[str, Any]
+    live: bool
+
+
 @dataclass(slots=True)
 class _Ear:
     """What was heard over one connection."""
@@ -86,8 +94,8 @@ class History:
 
     dialect: Dialect
     looks: dict[Rule, int] = field(default_factory=dict)
-    _v0_events: dict[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
-    _v1_events: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _v0_events: dict[tuple[str, int], _Known] = field(default_factory=dict)
+    _v1_events: dict[str, _Known] = field(default_factory=dict)
     _tasks: dict[str, tuple[str, float]] = field(default_factory=dict)
     _deleted: dict[str, float] = field(default_factory=dict)
     _titles: dict[str, str] = field(default_factory=dict)
@@ -142,14 +150,16 @@ class History:
                 yield from self._listed(exchange, operation.id, body)
             case Server.APP, ("startAppConversation" | "streamStartAppConversation"):
                 self._revive(exchange)
-                yield from self._progress(exchange, body if isinstance(body, list) else [body])
+                stages = body if isinstance(body, list) else [body]
+                yield from self._progress(exchange, stages, streamed=True)
             case Server.APP, ("batchGetStartTasks" | "searchStartTasks"):
-                yield from self._progress(exchange, body if isinstance(body, list) else body.get("items", []))
+                tasks = body if isinstance(body, list) else _items_of(body)
+                yield from self._progress(exchange, tasks, streamed=False)
             case Server.AGENT, "updateConversation":
                 self._renamed.pop(identifier, None)
             case Server.AGENT, ("searchEvents" | "batchGetEvents" | "getEvent"):
                 for event in _events_in(body):
-                    yield from self._v1_event(event, Rule.V1_EVENTS_STAY)
+                    yield from self._v1_event(event, live=False)
             case _:
                 return
 
@@ -168,9 +178,7 @@ class History:
         if not self._try(Rule.IDS_RISE, ids == ordered):
             yield Contradiction(Rule.IDS_RISE, f"the ids of the events are {ids}")
         for event in events:
-            known = self._v0_events.setdefault((conversation_id, event["id"]), event)
-            if not self._try(Rule.EVENTS_STAY, _told(known) == _told(event)):
-                yield Contradiction(Rule.EVENTS_STAY, f"event {event['id']} says something else than before")
+            yield from self._v0_event(conversation_id, event, live=False)
 
     def _rename(self, exchange: Exchange, identifier: str) -> None:
         sent = _json(exchange.request.body.data)
@@ -185,16 +193,16 @@ class History:
         if not isinstance(body, dict) or not isinstance(body.get("title"), str):
             return
         before, after, since = self._renamed.get(identifier, ("", "", exchange.at))
-        if exchange.at > since and before != after:
-            if not self._try(Rule.TITLE_STAYS, body["title"] != before):
-                yield Contradiction(
-                    Rule.TITLE_STAYS, f"the title is {before!r} again after it was changed to {after!r}"
-                )
+        was_renamed = exchange.at > since and before != after
+        if was_renamed and not self._try(Rule.TITLE_STAYS, body["title"] != before):
+            yield Contradiction(
+                Rule.TITLE_STAYS, f"the title is {before!r} again after it was changed to {after!r}"
+            )
         self._titles[identifier] = body["title"]
 
     def _listed(self, exchange: Exchange, operation: str, body: Any) -> Iterator[Contradiction]:
-        items = body.get("results", body.get("items", [])) if isinstance(body, dict) else []
-        ids = [_bare(str(item.get("conversation_id", item.get("id", "")))) for item in items if item]
+        items = _items_of(body)
+        ids = [_bare(str(item.get("conversation_id", item.get("id", "")))) for item in items]
         again = [identifier for identifier in ids if self._was_deleted(identifier, exchange)]
         if self._deleted and not self._try(Rule.DELETED_NOT_LISTED, not again):
             yield Contradiction(Rule.DELETED_NOT_LISTED, f"{', '.join(again)} was deleted, and is listed")
@@ -217,12 +225,16 @@ class History:
         if isinstance(sent, dict) and isinstance(sent.get("conversation_id"), str):
             self._deleted.pop(_bare(sent["conversation_id"]), None)
 
-    def _progress(self, exchange: Exchange, tasks: Any) -> Iterator[Contradiction]:
-        for task in tasks if isinstance(tasks, list) else []:
+    def _progress(
+        self, exchange: Exchange, tasks: Iterable[Any], *, streamed: bool
+    ) -> Iterator[Contradiction]:
+        for task in tasks:
             if isinstance(task, dict) and isinstance(task.get("id"), str):
-                yield from self._task(exchange, task)
+                yield from self._task(exchange, task, streamed=streamed)
 
-    def _task(self, exchange: Exchange, task: Mapping[str, Any]) -> Iterator[Contradiction]:
+    def _task(
+        self, exchange: Exchange, task: Mapping[str, Any], *, streamed: bool
+    ) -> Iterator[Contradiction]:
         status, identifier = str(task.get("status")), task["id"]
         if status == "READY":
             ids = [task.get(name) for name in ("app_conversation_id", "sandbox_id")]
@@ -231,12 +243,9 @@ class History:
         if status == "ERROR" and not self._try(Rule.ERROR_HAS_DETAIL, bool(task.get("detail"))):
             yield Contradiction(Rule.ERROR_HAS_DETAIL, f"the task {identifier} has failed without saying why")
         before, since = self._tasks.get(identifier, (status, exchange.at))
-        streamed = isinstance(_json(exchange.answer.body.data) if exchange.answer else None, list)
-        if exchange.at >= since or streamed:
-            if not self._try(Rule.STAGES_FORWARD, _may_follow(status, before)):
-                yield Contradiction(
-                    Rule.STAGES_FORWARD, f"the task {identifier} went from {before} to {status}"
-                )
+        comes_later = exchange.at >= since or streamed
+        if comes_later and not self._try(Rule.STAGES_FORWARD, _may_follow(status, before)):
+            yield Contradiction(Rule.STAGES_FORWARD, f"the task {identifier} went from {before} to {status}")
         if _may_follow(status, before):
             self._tasks[identifier] = (status, _ended(exchange))
 
@@ -287,11 +296,16 @@ class History:
                 yield Contradiction(Rule.LIVE_ORDER, f"event {number} was heard after event {ear.newest}")
             ear.newest = max(ear.newest, number)
         if ear.conversation_id:
-            known = self._v0_events.setdefault((ear.conversation_id, number), event)
-            if known is not event and not self._try(Rule.LIVE_STORED, _told(known) == _told(event)):
-                yield Contradiction(
-                    Rule.LIVE_STORED, f"event {number} says something else where it is stored"
-                )
+            yield from self._v0_event(ear.conversation_id, event, live=True)
+
+    def _v0_event(
+        self, conversation_id: str, event: Mapping[str, Any], *, live: bool
+    ) -> Iterator[Contradiction]:
+        told = _Known(event, live)
+        known = self._v0_events.setdefault((conversation_id, event["id"]), told)
+        rule = Rule.LIVE_STORED if known.live or live else Rule.EVENTS_STAY
+        if known is not told and not self._try(rule, _told(known.event) == _told(event)):
+            yield Contradiction(rule, f"event {event['id']} says something else than before")
 
     def _v1_heard(self, ear: _Ear, event: Mapping[str, Any]) -> Iterator[Contradiction]:
         identifier = event.get("id")
@@ -300,13 +314,15 @@ class History:
         if not self._try(Rule.V1_LIVE_ONCE, identifier not in ear.heard):
             yield Contradiction(Rule.V1_LIVE_ONCE, f"event {identifier} was heard twice over one connection")
         ear.heard.add(identifier)
-        yield from self._v1_event(event, Rule.V1_LIVE_STORED)
+        yield from self._v1_event(event, live=True)
 
-    def _v1_event(self, event: Mapping[str, Any], rule: Rule) -> Iterator[Contradiction]:
+    def _v1_event(self, event: Mapping[str, Any], *, live: bool) -> Iterator[Contradiction]:
         identifier = event.get("id")
         if isinstance(identifier, str):
-            known = self._v1_events.setdefault(identifier, event)
-            if known is not event and not self._try(rule, known == event):
+            told = _Known(event, live)
+            known = self._v1_events.setdefault(identifier, told)
+            rule = Rule.V1_LIVE_STORED if known.live or live else Rule.V1_EVENTS_STAY
+            if known is not told and not self._try(rule, known.event == event):
                 yield Contradiction(rule, f"event {identifier} says something else than before")
 
     # -- helpers ------------------------------------------------------------------------------------
@@ -338,6 +354,12 @@ def _events_in(body: Any) -> list[Mapping[str, Any]]:
     if isinstance(body, dict):
         body = body.get("events", body.get("items", [body]))
     return [event for event in body if isinstance(event, dict)] if isinstance(body, list) else []
+
+
+def _items_of(page: Any) -> list[Mapping[str, Any]]:
+    """What is on a page."""
+    found = page.get("results", page.get("items")) if isinstance(page, dict) else None
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
 def _bare(identifier: str) -> str:

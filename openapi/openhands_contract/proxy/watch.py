@@ -35,11 +35,11 @@ REQUIREMENTS: Mapping[Rule, str] = {
     Rule.IDS_ARE_NEW: "V0-CREATE-02",
     Rule.PAGES_DISJOINT: "V0-LIST-03",
     Rule.V1_PAGES_DISJOINT: "V1-SEARCH-03",
-    Rule.LIVE_ONCE: "V0-LIVE-07",
-    Rule.LIVE_ORDER: "V0-LIVE-06",
-    Rule.LIVE_STORED: "V0-LIVE-05",
-    Rule.V1_LIVE_ONCE: "AGENT-LIVE-17",
-    Rule.V1_LIVE_STORED: "AGENT-LIVE-05",
+    Rule.LIVE_ONCE: "V0-LIVE-13",
+    Rule.LIVE_ORDER: "V0-LIVE-13",
+    Rule.LIVE_STORED: "V0-LIVE-14",
+    Rule.V1_LIVE_ONCE: "AGENT-LIVE-07",
+    Rule.V1_LIVE_STORED: "AGENT-LIVE-09",
 }
 _MOST_EVIDENCE = 3
 
@@ -106,8 +106,8 @@ class Watch:
 
     def _contradictions(self, fact: Fact) -> Iterator[Found]:
         for contradiction in self._history.take(fact):
-            requirement = catalogue()[REQUIREMENTS[contradiction.rule]]
-            if self.dialect in requirement.dialects:
+            requirement = catalogue().get(REQUIREMENTS[contradiction.rule])
+            if requirement is not None and self.dialect in requirement.dialects:
                 self._keep(requirement, contradiction)
                 exchange = contradiction.exchange
                 label = f"{exchange.request.method} {exchange.request.path}" if exchange else "a live event"

@@ -126,8 +126,8 @@ def unknown_event_crashes(reply: Reply) -> None:
 @on(
     "GET /api/git/changes/.*",
     "Git changes have the statuses of V0.",
-    "AGENT-DOCUMENT-03",
     "AGENT-GIT-01",
+    "AGENT-DOCUMENT-03",
     server=AGENT,
 )
 def git_statuses_of_v0(reply: Reply) -> None:
@@ -136,13 +136,25 @@ def git_statuses_of_v0(reply: Reply) -> None:
             change["status"] = change["status"][0]
 
 
-@on("GET /api/file/download/.*", "Downloads lose their last byte.", "AGENT-FILES-01", server=AGENT)
+@on(
+    "GET /api/file/download/.*",
+    "Downloads lose their last byte.",
+    "AGENT-FILES-01",
+    "AGENT-FILES-02",
+    server=AGENT,
+)
 def download_lacks_a_byte(reply: Reply) -> None:
     if reply.is_ok:
         reply.body = reply.body[:-1]
 
 
-@before("POST /api/file/upload/.*", "Uploads lose what is no ASCII.", "AGENT-FILES-01", server=AGENT)
+@before(
+    "POST /api/file/upload/.*",
+    "Uploads lose what is no ASCII.",
+    "AGENT-FILES-02",
+    "AGENT-FILES-01",
+    server=AGENT,
+)
 def upload_corrupts_bytes(environ: dict[str, Any]) -> None:
     import io
 
@@ -166,25 +178,25 @@ def _replayed(change: First) -> Any:
     return patch.object(AgentSide, "watch", changed)
 
 
-@inside("One event is missing from what is resent.", "AGENT-LIVE-02")
+@inside("One event is missing from what is resent.", "AGENT-LIVE-03", "AGENT-LIVE-19")
 def replay_loses_an_event() -> Iterator[object]:
     with _replayed(lambda events: events[:1] + events[2:]):
         yield
 
 
-@inside("Two resent events change places.", "AGENT-LIVE-03")
+@inside("Two resent events change places.", "AGENT-LIVE-04")
 def replay_out_of_order() -> Iterator[object]:
     with _replayed(lambda events: [*events[:-2], *reversed(events[-2:])]):
         yield
 
 
-@inside("`resend_all` is ignored.", "AGENT-LIVE-02")
+@inside("`resend_all` is ignored.", "AGENT-LIVE-03", "AGENT-LIVE-19")
 def nothing_is_resent() -> Iterator[object]:
     with _replayed(lambda events: []):
         yield
 
 
-@inside("Everything is resent, whether asked for or not.", "AGENT-LIVE-04")
+@inside("Everything is resent, whether asked for or not.", "AGENT-LIVE-06", "AGENT-LIVE-07")
 def everything_is_resent() -> Iterator[object]:
     with patch.object(sockets, "_resend_all", lambda: True):
         yield
@@ -201,31 +213,31 @@ def _drained(change: Callable[[list[Any]], list[Any]]) -> Any:
     return patch.object(Subscription, "drain", changed)
 
 
-@inside("Live events come twice.", "AGENT-LIVE-05", "AGENT-LIVE-17")
+@inside("Live events come twice.", "AGENT-LIVE-07")
 def live_events_twice() -> Iterator[object]:
     with _drained(lambda messages: [message for message in messages for _ in range(2)]):
         yield
 
 
-@inside("Messages of the user are not heard live.", "AGENT-LIVE-05")
+@inside("Messages of the user are not heard live.", "AGENT-LIVE-07")
 def live_lacks_messages() -> Iterator[object]:
     with _drained(lambda messages: [one for one in messages if one["kind"] != "MessageEvent"]):
         yield
 
 
-@inside("Live events have other ids than stored ones.", "AGENT-LIVE-05", "AGENT-LIVE-15")
+@inside("Live events have other ids than stored ones.", "AGENT-LIVE-09", "AGENT-LIVE-07")
 def live_ids_differ() -> Iterator[object]:
     with _drained(lambda messages: [{**one, "id": one["id"][::-1]} for one in messages]):
         yield
 
 
-@inside("A stream of an unknown conversation is closed with another code.", "AGENT-LIVE-11")
+@inside("A stream of an unknown conversation is closed with another code.", "AGENT-LIVE-16")
 def wrong_close_code() -> Iterator[object]:
     with patch.object(sockets, "_NOT_FOUND", (1008, "Conversation not found")):
         yield
 
 
-@inside("What comes in by the WebSocket is ignored.", "AGENT-LIVE-07")
+@inside("What comes in by the WebSocket is ignored.", "AGENT-LIVE-11")
 def frames_are_ignored() -> Iterator[object]:
     with patch.object(sockets, "_take", lambda feed, frame: None):
         yield
@@ -234,7 +246,7 @@ def frames_are_ignored() -> Iterator[object]:
 # -- Socket.IO --------------------------------------------------------------------------------------
 
 
-@inside("One event is missing from what Socket.IO resends.", "V0-LIVE-01", "V0-LIVE-03", "V0-LIVE-10")
+@inside("One event is missing from what Socket.IO resends.", "V0-LIVE-02", "V0-LIVE-05", "V0-LIVE-26")
 def socketio_loses_an_event() -> Iterator[object]:
     replay = v0_live.replay
 
@@ -246,28 +258,28 @@ def socketio_loses_an_event() -> Iterator[object]:
         yield
 
 
-@inside("`latest_event_id` is ignored.", "V0-LIVE-03", "V0-LIVE-10")
+@inside("`latest_event_id` is ignored.", "V0-LIVE-05", "V0-LIVE-26")
 def latest_event_id_ignored() -> Iterator[object]:
     replay = v0_live.replay
     with patch.object(v0_live, "replay", lambda events, latest_event_id=-1: replay(events)):
         yield
 
 
-@inside("Socket.IO resends in the wrong order.", "V0-LIVE-02", "V0-LIVE-01")
+@inside("Socket.IO resends in the wrong order.", "V0-LIVE-03")
 def socketio_out_of_order() -> Iterator[object]:
     replay = v0_live.replay
     with patch.object(v0_live, "replay", lambda *args, **more: replay(*args, **more)[::-1]):
         yield
 
 
-@inside("Live events of Socket.IO come twice.", "V0-LIVE-07", "V0-LIVE-06")
+@inside("Live events of Socket.IO come twice.", "V0-LIVE-13")
 def socketio_twice() -> Iterator[object]:
     frames = v0_live.frames
     with patch.object(v0_live, "frames", lambda *args: [frame for frame in frames(*args) for _ in range(2)]):
         yield
 
 
-@inside("A new title is not heard.", "V0-LIVE-16")
+@inside("A new title is not heard.", "V0-LIVE-21")
 def title_is_not_heard() -> Iterator[object]:
     frames = v0_live.frames
 
@@ -278,13 +290,13 @@ def title_is_not_heard() -> Iterator[object]:
         yield
 
 
-@inside("Socket.IO stays connected when the conversation is stopped.", "V0-LIVE-14", "V0-LIVE-15")
+@inside("Socket.IO stays connected when the conversation is stopped.", "V0-LIVE-19", "V0-LIVE-20")
 def socketio_stays() -> Iterator[object]:
     with patch.object(v0_live, "ends_connections", lambda record: False):
         yield
 
 
-@inside("Live events of Socket.IO are not those that are stored.", "V0-LIVE-05", "V0-LIVE-06")
+@inside("Live events of Socket.IO are not those that are stored.", "V0-LIVE-14", "V0-LIVE-04")
 def socketio_tells_something_else() -> Iterator[object]:
     frames = Follower.frames
 

@@ -75,9 +75,7 @@ def agent_key_is_not_checked() -> Iterator[object]:
         yield
 
 
-@inside(
-    "The WebSocket of an agent server needs no right key.", "AGENT-LIVE-09", "AGENT-LIVE-10", "AGENT-LIVE-16"
-)
+@inside("The WebSocket of an agent server needs no right key.", "AGENT-LIVE-14", "AGENT-LIVE-13")
 def socket_key_is_not_checked() -> Iterator[object]:
     def lenient(world: Any) -> None:
         from flask import g, request
@@ -97,7 +95,7 @@ def socket_key_is_not_checked() -> Iterator[object]:
         yield
 
 
-@inside("Socket.IO needs no right key.", "V0-LIVE-13", protected=True)
+@inside("Socket.IO needs no right key.", "V0-LIVE-09", "V0-LIVE-10", protected=True)
 def socketio_key_is_not_checked() -> Iterator[object]:
     with patch.object(SessionKeyAccess, "accepts", lambda self, key: True):
         yield

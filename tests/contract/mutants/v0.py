@@ -432,7 +432,7 @@ def line_ends_change(reply: Reply) -> None:
         reply.json["code"] = reply.json["code"].replace("\r\n", "\n").strip()
 
 
-@inside("A file name may lead out of the workspace.", "V0-FILES-05")
+@inside("A file name may lead out of the workspace.", "V0-FILES-08", "V0-FILES-09", "V0-FILES-16")
 def traversal_is_renamed() -> Iterator[object]:
     upload_path = paths.upload_path
 
@@ -443,7 +443,7 @@ def traversal_is_renamed() -> Iterator[object]:
         yield
 
 
-@on(f"GET {CONVERSATION}/select-file", "What lies outside is told to be missing, with 404.", "V0-FILES-06")
+@on(f"GET {CONVERSATION}/select-file", "What lies outside is told to be missing, with 404.", "V0-FILES-15")
 def outside_is_missing(reply: Reply) -> None:
     if reply.status == 400:
         reply.status = 404
@@ -456,7 +456,7 @@ def git_statuses_of_v1(reply: Reply) -> None:
             change["status"] = "ADDED"
 
 
-@on(f"GET {CONVERSATION}/git/diff", "The two sides of a difference are exchanged.", "V0-GIT-02")
+@on(f"GET {CONVERSATION}/git/diff", "The two sides of a difference are exchanged.", "V0-GIT-03")
 def diff_is_turned_round(reply: Reply) -> None:
     if reply.is_ok:
         reply.json["modified"], reply.json["original"] = reply.json["original"], reply.json["modified"]
