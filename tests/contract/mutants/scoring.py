@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from unittest.mock import patch
 
 from openhands_contract.catalogue import Requirement, catalogue, select
+from openhands_contract.checks import load_all
 from openhands_contract.drive import Settings
 from openhands_contract.judging import judge
+from openhands_contract.lab import Lab
 from openhands_contract.outcome import Outcome
 from openhands_contract.reports import Report
 from openhands_contract.site import Site
@@ -20,7 +23,9 @@ __all__ = ["MUTANTS", "Score", "Verdict", "score"]
 AREAS = (v0, v1, agent, http)
 CAUGHT, NAMED = 0.95, 0.90
 _EXAMPLES = 5
+# What takes longer does not happen; the reference server takes milliseconds.
 _ANSWER_SECONDS = 5.0
+_PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +83,27 @@ def score(mutants: Iterable[Mutant], seed: int) -> Iterator[Verdict]:
 
 
 def verdict_on(mutant: Mutant, seed: int) -> Verdict:
-    """Judge a mutant by what it breaks; by everything else only when that shows nothing."""
+    """Judge a mutant by what it breaks; by everything else only when that shows nothing.
+
+    What has checks of its own comes first: the rest needs a whole run to be seen.
+    """
     due = [one for one in catalogue().values() if _matches(one.id, mutant)]
-    first = _accused(mutant, due, seed) if due else ((), "no such requirement")
-    if first[0]:
-        return Verdict(mutant, *first)
-    rest = [one for one in select() if one not in due]
-    return Verdict(mutant, *_accused(mutant, rest, seed))
+    checked = [one for one in due if one.id in load_all()]
+    rest = [one for one in select() if one not in checked]
+    other = ""
+    for requirements in (checked, rest):
+        accused, other = _accused(mutant, requirements, seed) if requirements else ((), other)
+        if accused:
+            return Verdict(mutant, accused)
+    return Verdict(mutant, (), other)
 
 
 def _accused(mutant: Mutant, requirements: Sequence[Requirement], seed: int) -> tuple[tuple[str, ...], str]:
     options = {"session_api_key": http.KEY} if mutant.protected else {}
-    with MutantServer(mutant, **options) as server:
+    with (
+        patch.multiple(Lab, patience=_PATIENCE, start_patience=_PATIENCE),
+        MutantServer(mutant, **options) as server,
+    ):
         key = http.KEY if mutant.protected else None
         site = Site(server.url, api_key=key, dialect=mutant.dialect, timeout=_ANSWER_SECONDS)
         report = judge(site, requirements, Settings(examples=_EXAMPLES, seed=seed, workers=4), partial=True)
