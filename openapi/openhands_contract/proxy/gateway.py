@@ -172,7 +172,9 @@ class Gateway:
         finally:
             if upstream.server is Server.APP and rewriter is not None:
                 self._addresses.agents.learn_keys(came.body().data)
-            done(Answer(answer.status, headers, passed.body(), broken))
+            body = passed.body()
+            told = headers if rewriter is None or request.method == "HEAD" else _measured(headers, body)
+            done(Answer(answer.status, told, body, broken))
         return response
 
     def _rewriter(
@@ -274,6 +276,13 @@ async def _send(response: web.StreamResponse, chunk: bytes, passed: Clipping) ->
     if chunk:
         passed.take(chunk)
         await response.write(chunk)
+
+
+def _measured(headers: Headers, body: Body) -> Headers:
+    """The headers of an answer whose length has become another one with its addresses."""
+    return tuple(
+        (name, str(body.size) if name.lower() == "content-length" else value) for name, value in headers
+    )
 
 
 def _break_off(request: web.Request) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from openhands_contract.catalogue import Profile, Requirement, catalogue
@@ -78,11 +78,11 @@ class Watch:
 
     def take(self, fact: Fact) -> list[Found]:
         """Judge something that passed; returns what is wrong with it."""
-        fact = self._redaction.fact(fact)
+        self._redaction.fact(fact)  # learns what must not be told
         found = list(self._contradictions(fact))
-        if isinstance(fact, Exchange):
+        if isinstance(fact, Exchange) and _is_described(fact):
             found += self._violations(fact)
-        return found
+        return [replace(one, complaint=self._redaction.text(one.complaint)) for one in found]
 
     def report(self) -> Report:
         """Everything that was found, as after a run."""
@@ -101,7 +101,7 @@ class Watch:
             could_not_run=None if judged else "nothing that could be judged came through the proxy",
             notes=notes,
             partial=True,
-            redact=Redactor(),
+            redact=Redactor(self._redaction.secrets),
         )
 
     def _contradictions(self, fact: Fact) -> Iterator[Found]:
@@ -163,6 +163,12 @@ def _result(requirement: Requirement, evidence: Iterable[Evidence], looks: int) 
     if looks:
         return Result(requirement, Outcome.PASSED, judged=looks)
     return Result(requirement, Outcome.SKIPPED, "no such traffic was seen")
+
+
+def _is_described(exchange: Exchange) -> bool:
+    """Do the documents describe such answers? What Socket.IO and WebSockets say of themselves they do not."""
+    is_handshake = exchange.request.header("Upgrade").lower() == "websocket"
+    return not is_handshake and "/socket.io" not in exchange.request.path
 
 
 def _evidenced(exchange: Exchange, url: str) -> Evidenced:

@@ -61,6 +61,11 @@ class Redaction:
         longest_first = sorted(self._forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)))
 
+    @property
+    def secrets(self) -> list[str]:
+        """Those that were seen so far."""
+        return list(self._placeholders)
+
     def text(self, text: str) -> str:
         """A text without its secrets."""
         for found in _FIELD.finditer(text):

@@ -171,8 +171,8 @@ def _replayed(change: First) -> Any:
     """Another first part of a stream: the state, and what is resent."""
     watch = AgentSide.watch
 
-    def changed(self: AgentSide, conversation_id: str, *, resend_all: bool, notify: Any) -> Any:
-        first, subscription = watch(self, conversation_id, resend_all=resend_all, notify=notify)
+    def changed(self: AgentSide, conversation_id: str, **more: Any) -> Any:
+        first, subscription = watch(self, conversation_id, **more)
         return first[:1] + change(first[1:]), subscription
 
     return patch.object(AgentSide, "watch", changed)
