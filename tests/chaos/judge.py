@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -28,13 +28,19 @@ FAULTS = (
 )
 
 
-def judge(url: str, lives: Sequence[Life]) -> Counter[str]:
-    """What went wrong, by kind; and how much there was that could have."""
+def all_ids(url: str) -> set[str]:
+    """The conversations that there are."""
+    with OpenHands(url) as calm:
+        return {conversation.id for conversation in calm.conversations.list()}
+
+
+def judge(url: str, lives: Sequence[Life], older: Collection[str] = ()) -> Counter[str]:
+    """What went wrong, by kind; and how much there was that could have. ``older`` conversations do not count."""
     found: Counter[str] = Counter({"lives": len(lives)})
     with OpenHands(url) as calm, ThreadPoolExecutor(AT_ONCE) as threads:
         for one in threads.map(lambda life: _judge_one(calm, life), lives):
             found.update(one)
-        there = list(calm.conversations.list())
+        there = [conversation for conversation in calm.conversations.list() if conversation.id not in older]
         beginnings = Counter(threads.map(_beginning, there))
     for life in lives:
         found["conversations created twice"] += max(0, beginnings[life.branch or life.messages[0]] - 1)

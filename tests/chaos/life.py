@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -44,3 +45,8 @@ def said(event: Any) -> str | None:
         return None
     message = getattr(event, "llm_message", None)
     return str(message.text) if message is not None else getattr(event, "args", {}).get("content")
+
+
+def failures_of(lives: Iterable[Life]) -> str:
+    """Which of them failed, and how."""
+    return "\n".join(f"{life.name} ({life.api}): {life.failure!r}" for life in lives if life.failure)

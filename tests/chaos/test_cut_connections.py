@@ -18,7 +18,7 @@ from tests.interop.conftest import RealServers
 
 from .crowds import BUSY, SEED, draw, live_all
 from .cutting_proxy import CuttingProxy, Shears, cutting_proxy
-from .judge import faults_in, in_order, judge, table
+from .judge import all_ids, faults_in, in_order, judge, table
 from .life import Api, Life
 from .remains import remains
 
@@ -42,9 +42,10 @@ def play(
     """Live them all behind the proxy, judge without it, and print what was cut and what came of it."""
     began = time.monotonic()
     found: Counter[str] = Counter()
-    with cutting_proxy(Shears(), SEED) as proxy, remains(found), behind(proxy):
+    older = all_ids(url)
+    with remains(found), cutting_proxy(Shears(), SEED) as proxy, behind(proxy):
         live_all(url, lives, found, at_once=at_once)
-    found += judge(url, lives)
+    found += judge(url, lives, older)
     found["seconds"] = round(time.monotonic() - began)
     with capsys.disabled():
         print(table(f"{title}, connections cut (seed {SEED})", proxy.counts, in_order(found)))

@@ -43,7 +43,7 @@ def running(line: str) -> Iterator[str]:
             f"python3.12 tests/interop/real_server.py install {directory} --line {line}"
         )
     command = [sys.executable, str(HERE / "real_server.py"), "serve", str(directory), "--line", line]
-    ports = ["--port", str(free_port()), "--model-port", str(free_port())]
+    ports = [part for name in ("--port", "--agent-port", "--model-port") for part in (name, str(free_port()))]
     with subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -21,6 +21,7 @@ import openhands.app_server.config as config
 
 for spec in config.get_global_config().sandbox_spec.specs:
     spec.working_dir = str(root / "workspace")
+config.get_global_config().sandbox.base_port = int(os.environ["INTEROP_AGENT_PORT"])
 
 from openhands.app_server.sandbox import process_sandbox_service as sandboxes
 from openhands.app_server.sandbox.sandbox_models import SandboxStatus
