@@ -34,10 +34,12 @@ def all_ids(url: str) -> set[str]:
         return {conversation.id for conversation in calm.conversations.list()}
 
 
-def judge(url: str, lives: Sequence[Life], older: Collection[str] = ()) -> Counter[str]:
+def judge(
+    url: str, lives: Sequence[Life], older: Collection[str] = (), api_key: str | None = None
+) -> Counter[str]:
     """What went wrong, by kind; and how much there was that could have. ``older`` conversations do not count."""
     found: Counter[str] = Counter({"lives": len(lives)})
-    with OpenHands(url) as calm, ThreadPoolExecutor(AT_ONCE) as threads:
+    with OpenHands(url, api_key=api_key) as calm, ThreadPoolExecutor(AT_ONCE) as threads:
         for one in threads.map(lambda life: _judge_one(calm, life), lives):
             found.update(one)
         there = [conversation for conversation in calm.conversations.list() if conversation.id not in older]
