@@ -123,6 +123,31 @@ process that share the object (of each event loop, in async programs). A token e
 `AuthenticationError`; one that fails or does not answer is tried again like any failed connection. The key of an agent
 server is looked up again when it is refused.
 
+## Many at once
+
+`create_many(requests, concurrency=…)` gives a `CreationResult` for each request, in order, with a conversation or an
+error. With `journal=` the id of every conversation is on the disk before the order for it is sent; a later run with the
+same requests and the same file looks for what was begun, waits for it, and creates only what was not. The journal holds
+a digest of the requests, no messages and no keys. A V0 order that a killed run left without an answer is an
+`OutcomeUnknownError` in its result, because nothing shows whether it was taken.
+
+`async for news in watch(conversations)` gives the events of many conversations as they come; each has a task, a
+connection and a place in a bounded buffer, and its failure is a value.
+
+## The life of a client
+
+| Situation | What happens |
+|---|---|
+| many threads | share one pool of connections |
+| one event loop after another, or several | each has connections of its own, which are closed when it shuts down |
+| a fork | the child opens its own connections and goes on with open streams where it found them; it closes nothing of its parent's |
+| `pickle` | clients and handles travel without connections |
+| `close()` | may be called twice; requests of other threads finish; streams and waits raise `ClientClosedError`, as later calls do |
+| no `close()` | `ResourceWarning`, if there was a connection |
+
+`make chaos` plays 1,000 conversations against servers that fail, drop connections before and after handling, cut sockets
+and forget tokens, and prints what was lost or came twice: nothing.
+
 ## Habits of real servers
 
 | Habit | What the SDK does |
