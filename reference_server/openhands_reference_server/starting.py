@@ -23,6 +23,8 @@ from openhands_reference_server.domain.script import (
 from openhands_reference_server.domain.start_task import StartTask
 from openhands_reference_server.domain.v0 import V0Conversation
 from openhands_reference_server.domain.v1 import V1Conversation
+from openhands_reference_server.workspace.cloning import Cloned
+from openhands_reference_server.workspace.sandbox_files import SandboxFiles
 from openhands_reference_server.workspace.workspaces import Workspaces
 
 _logger = logging.getLogger(__name__)
@@ -38,12 +40,12 @@ class _Walk:
     Attributes:
         stages: what is to come.
         reached: told of each stage.
-        v0: the conversation, if it is one of V0, with a workspace that repositories are cloned into.
+        clone: begins to clone a repository into the workspace, and is told what to tell the end.
     """
 
     stages: Iterator[tuple[float, Stage]]
     reached: Reached
-    v0: V0Conversation | None = None
+    clone: Callable[[str, Cloned], None]
 
 
 class Starts:
@@ -52,11 +54,19 @@ class Starts:
     Args:
         core: the world's state.
         workspaces: where repositories of V0 conversations are cloned to.
+        sandbox_files: where those of V1 conversations are.
         ready: told of each start task that is READY.
     """
 
-    def __init__(self, core: Core, workspaces: Workspaces, ready: Callable[[StartTask], None]) -> None:
+    def __init__(
+        self,
+        core: Core,
+        workspaces: Workspaces,
+        sandbox_files: SandboxFiles,
+        ready: Callable[[StartTask], None],
+    ) -> None:
         self._core = core
+        self._sandbox_files = sandbox_files
         self._begun = 0
         self._workspaces = workspaces
         self._ready = ready
@@ -68,13 +78,15 @@ class Starts:
 
     def begin_task(self, task: StartTask) -> None:
         """Walk a new start task through its stages."""
-        self._next(_Walk(self._stages(task.request), partial(self._task_reached, task.id)))
+        reached, clone = partial(self._task_reached, task.id), partial(self._clone_v1, task.id)
+        self._next(_Walk(self._stages(task.request), reached, clone))
 
     def begin_v0(self, conversation: V0Conversation) -> None:
         """Bring up the agent loop of a V0 conversation that is STARTING."""
         attempt = self._v0_starts[conversation.id] = object()
         reached = partial(self._v0_reached, conversation.id, attempt)
-        self._next(_Walk(self._stages(_as_request(conversation)), reached, conversation))
+        clone = partial(self._clone_v0, conversation)
+        self._next(_Walk(self._stages(_as_request(conversation)), reached, clone))
 
     def _stages(self, request: Mapping[str, Any]) -> Iterator[tuple[float, Stage]]:
         """What the script says, with nothing of it run before the first stage is asked for."""
@@ -99,9 +111,8 @@ class Starts:
         with self._core.lock:
             if self._core.closed or not walk.reached(stage):
                 return
-            if isinstance(stage, Clone) and walk.v0 is not None:
-                branch = walk.v0.selected_branch
-                self._workspaces.clone(walk.v0.id, stage.source, branch, partial(self._cloned, walk))
+            if isinstance(stage, Clone):
+                walk.clone(stage.source, partial(self._cloned, walk))
             else:
                 self._next(walk)
 
@@ -132,6 +143,9 @@ class Starts:
                     v0.begin(changes)
         return False
 
+    def _clone_v0(self, conversation: V0Conversation, source: str, cloned: Cloned) -> None:
+        self._workspaces.clone(conversation.id, source, conversation.selected_branch, cloned)
+
     # -- V1 -----------------------------------------------------------------------------------------
 
     def _task_reached(self, task_id: str, stage: Stage) -> bool:
@@ -152,6 +166,12 @@ class Starts:
         except DomainError as error:
             self._fail(task, f"{self._core.dialect.start_error_prefix}{error}")
         return False
+
+    def _clone_v1(self, task_id: str, source: str, cloned: Cloned) -> None:
+        """The sandbox is there: the stage that was just reached has made it."""
+        task = self._core.start_tasks.get(task_id)
+        if task is not None and task.sandbox_id is not None:
+            self._sandbox_files.clone(task.sandbox_id, source, task.request["selected_branch"], cloned)
 
     def _fail(self, task: StartTask, detail: str) -> None:
         with self._core.changing_task(task) as changes:

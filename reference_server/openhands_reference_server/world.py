@@ -159,7 +159,7 @@ class World:
         self.settings = Settings(self.core, store)
         self.pending = PendingMessages(self.core)
         self.app_side = AppSide(self.core, self.sandboxes, self.agents, self.sandbox_files)
-        self._starts = Starts(self.core, self.workspaces, self.pending.deliver)
+        self._starts = Starts(self.core, self.workspaces, self.sandbox_files, self.pending.deliver)
         self._room = Room(self.core, v0_options.max_concurrent_conversations)
         self.live = Live(self.core, self.start, close_delay=v0_options.close_delay)
         self._started_at = self.clock.seconds()

@@ -126,7 +126,7 @@ class StartFailure:
 
 @dataclass(frozen=True, slots=True)
 class Clone:
-    """The stage PREPARING_REPOSITORY of a V0 conversation, with a repository for its workspace."""
+    """The stage PREPARING_REPOSITORY, with a repository for the workspace, if that was not used yet."""
 
     source: str
 
@@ -197,7 +197,7 @@ class AgentScript:
         stage_delays: other delays for single stages; `math.inf` means never.
         fail_at: the stage instead of which the start fails, if any.
         failure: the detail of that failure.
-        repository: the path or URL of a repository that is cloned into the workspaces of V0 conversations.
+        repository: the path or URL of a repository that is cloned into new workspaces.
     """
 
     acts: Turn = echo_and_finish

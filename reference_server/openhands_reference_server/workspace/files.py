@@ -36,6 +36,8 @@ from openhands_reference_server.workspace.paths import (
 )
 
 INCOMING = "incoming-"
+FILES = "files"
+"""The folder of a workspace in the home of its conversation or sandbox."""
 DEFAULT_UPLOAD_LIMIT = 512 * 1024 * 1024
 _ZIP_EPOCH = 315_619_200  # zip knows no time before 1980
 _PIECE = 64 * 1024

@@ -7,7 +7,6 @@ directories of it; a path belongs to the nearest one above it.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +20,12 @@ from openhands_reference_server.domain.errors import (
     SandboxNotFound,
 )
 from openhands_reference_server.storage import Kind, Store
-from openhands_reference_server.workspace.files import Receiver, Upload, UploadLimits, Workspace
+from openhands_reference_server.workspace.cloning import Cloned, Cloning
+from openhands_reference_server.workspace.files import FILES, Receiver, Upload, UploadLimits, Workspace
 from openhands_reference_server.workspace.git import Change, Git, GitFailed
 from openhands_reference_server.workspace.paths import MOUNT, REPOSITORY, UnsafeName, asked_path
 
 _logger = logging.getLogger(__name__)
-_FILES = "files"
 
 
 class SandboxFiles:
@@ -37,11 +36,12 @@ class SandboxFiles:
         self._store = store
         self._git = Git()
         self._limits = limits
-        self._making = threading.Lock()
+        self._cloning = Cloning(self._git)
 
     def close(self) -> None:
         """End git commands that still run."""
         self._git.close()
+        self._cloning.wait()
 
     def of(self, sandbox_id: str) -> Workspace:
         """The workspace of a sandbox.
@@ -50,12 +50,19 @@ class SandboxFiles:
             SandboxNotFound: there is no such sandbox.
         """
         with self._core.lock:
-            home = self._store.home(self._core.sandbox(sandbox_id).id, Kind.SANDBOX)
-        workspace = Workspace(home, home / _FILES, self._git, self._limits)
-        with self._making:
+            workspace = self._workspace(self._core.sandbox(sandbox_id).id)
+        with self._cloning.preparation_of(sandbox_id):
             if not workspace.root.is_dir():
                 self._make(sandbox_id, workspace)
         return workspace
+
+    def clone(self, sandbox_id: str, source: str, branch: str | None, cloned: Cloned) -> None:
+        """Begin to clone a repository into a workspace that was not used yet; `cloned` is told the end."""
+        self._cloning.begin(sandbox_id, self._workspace(sandbox_id), source, branch, cloned)
+
+    def _workspace(self, sandbox_id: str) -> Workspace:
+        home = self._store.home(sandbox_id, Kind.SANDBOX)
+        return Workspace(home, home / FILES, self._git, self._limits)
 
     def _make(self, sandbox_id: str, workspace: Workspace) -> None:
         try:

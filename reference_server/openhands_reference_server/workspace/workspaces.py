@@ -1,18 +1,13 @@
 """Finds the workspace of a conversation, and makes it a git repository when it is first used.
 
-A script may name a repository to be cloned while the conversation starts; who asks for the workspace
-meanwhile waits for it. Cloning happens in a thread of its own, so that nothing else waits.
+A script may name a repository to be cloned while the conversation starts, see `cloning.py`.
 """
 
 from __future__ import annotations
 
 import logging
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from weakref import WeakValueDictionary
 
 from openhands_reference_server.core import Core
 from openhands_reference_server.domain.errors import (
@@ -25,15 +20,12 @@ from openhands_reference_server.domain.errors import (
 from openhands_reference_server.domain.identifiers import canonical
 from openhands_reference_server.storage import Store
 from openhands_reference_server.workspace import microagents
-from openhands_reference_server.workspace.files import INCOMING, UploadLimits, Workspace
+from openhands_reference_server.workspace.cloning import Cloned, Cloning, is_unused
+from openhands_reference_server.workspace.files import FILES, UploadLimits, Workspace
 from openhands_reference_server.workspace.git import Git, GitFailed
 from openhands_reference_server.workspace.microagents import Microagent
 
 _logger = logging.getLogger(__name__)
-_FILES = "files"
-
-Cloned = Callable[[str | None], None]
-"""Told when a clone has ended: None, or why it failed."""
 
 
 class Workspaces:
@@ -50,17 +42,12 @@ class Workspaces:
         self._store = store
         self._limits = limits
         self._git = Git()
-        self._lock = threading.Lock()
-        self._preparing: WeakValueDictionary[str, _Preparation] = WeakValueDictionary()
-        self._threads: set[threading.Thread] = set()
+        self._cloning = Cloning(self._git)
 
     def close(self) -> None:
         """End git commands and what waits for them."""
         self._git.close()
-        with self._lock:
-            threads = list(self._threads)
-        for thread in threads:
-            thread.join()
+        self._cloning.wait()
 
     def of(self, conversation_id: str) -> Workspace:
         """The workspace of a V0 conversation.
@@ -71,8 +58,8 @@ class Workspaces:
         self.check(conversation_id)
         known = canonical(conversation_id)
         workspace = self._workspace(known)
-        with self._preparation_of(known):
-            if _is_unused(workspace.root):
+        with self._cloning.preparation_of(known):
+            if is_unused(workspace.root):
                 self._make_repository(workspace)
         return workspace
 
@@ -102,44 +89,11 @@ class Workspaces:
 
     def clone(self, conversation_id: str, source: str, branch: str | None, cloned: Cloned) -> None:
         """Begin to clone a repository into a workspace that was not used yet; `cloned` is told the end."""
-        preparation = self._preparation_of(conversation_id)
-        at_once = preparation.acquire(blocking=False)
-
-        def work() -> None:
-            if not at_once:
-                preparation.acquire()
-            try:
-                failure = self._clone(self._workspace(conversation_id), source, branch)
-            finally:
-                preparation.release()
-            cloned(failure)
-            with self._lock:
-                self._threads.discard(threading.current_thread())
-
-        thread = threading.Thread(target=work, name="openhands-clone", daemon=True)
-        with self._lock:
-            self._threads.add(thread)
-        thread.start()
-
-    def _clone(self, workspace: Workspace, source: str, branch: str | None) -> str | None:
-        if not _is_unused(workspace.root):
-            return None
-        try:
-            with tempfile.TemporaryDirectory(
-                prefix=INCOMING, dir=workspace.home, ignore_cleanup_errors=True
-            ) as folder:
-                copy = Path(folder, _FILES)
-                self._git.clone(source, copy, branch)
-                if workspace.root.exists():
-                    workspace.root.rmdir()
-                copy.rename(workspace.root)
-        except (GitFailed, OSError) as error:
-            return f"The repository cannot be cloned: {error}"
-        return None
+        self._cloning.begin(conversation_id, self._workspace(conversation_id), source, branch, cloned)
 
     def _workspace(self, conversation_id: str) -> Workspace:
         home = self._store.home(conversation_id)
-        return Workspace(home, home / _FILES, self._git, self._limits)
+        return Workspace(home, home / FILES, self._git, self._limits)
 
     def _make_repository(self, workspace: Workspace) -> None:
         try:
@@ -147,39 +101,6 @@ class Workspaces:
             self._git.init(workspace.root)
         except GitFailed as failed:
             _logger.warning("the workspace %s has no git repository: %s", workspace.root, failed)
-
-    def _preparation_of(self, conversation_id: str) -> _Preparation:
-        with self._lock:
-            known = self._preparing.get(conversation_id)
-            if known is None:
-                known = self._preparing[conversation_id] = _Preparation()
-            return known
-
-
-class _Preparation:
-    """Whose turn it is to make a workspace ready; may be released by another thread."""
-
-    __slots__ = ("__weakref__", "_lock")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def acquire(self, *, blocking: bool = True) -> bool:
-        return self._lock.acquire(blocking)
-
-    def release(self) -> None:
-        self._lock.release()
-
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(self, *ending: object) -> None:
-        self.release()
-
-
-def _is_unused(root: Path) -> bool:
-    """Nothing was ever put there, not even a repository."""
-    return not root.is_dir() or next(root.iterdir(), None) is None
 
 
 def microagents_in(workspace: Workspace, project: str = ".") -> Iterator[Microagent]:

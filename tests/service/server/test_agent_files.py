@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +16,7 @@ from openhands_reference_server import UploadLimits
 from .conftest import V1, Api, serving
 
 FILE = "/workspace/src/a b.txt"
+GIT = shutil.which("git") or "git"
 
 
 def ask(one: V1, method: str, path: str, **kwargs: Any) -> httpx.Response:
@@ -159,3 +162,25 @@ def test_files_need_the_key(api: Api) -> None:
     api.start_v1()
     for path in ("/api/file/download//workspace/a", "/api/git/changes//workspace", "/api/tools/"):
         assert httpx.get(api.server.agent_url + path).status_code == 401
+
+
+def test_a_script_brings_a_repository(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "README.md").write_text("hello\n")
+    as_somebody = ["-c", "user.name=t", "-c", "user.email=t@example.test"]
+    for command in (["init", "-q", "-b", "main"], ["add", "."], [*as_somebody, "commit", "-qm", "first"]):
+        subprocess.run([GIT, *command], cwd=source, check=True)
+    with serving(scenario={"repository": str(source)}) as api:
+        one = api.start_v1()
+        assert ask(one, "GET", "/api/git/changes//workspace").json() == []
+        put(one, "/workspace/README.md", b"changed\n")
+        diff = ask(one, "GET", "/api/git/diff//workspace/README.md").json()
+        assert diff == {"modified": "changed\n", "original": "hello\n"}
+
+
+def test_a_repository_that_cannot_be_cloned_fails_the_start(tmp_path: Path) -> None:
+    with serving(scenario={"repository": str(tmp_path / "nothing")}) as api:
+        task = api.wait_task(api.ok("POST", "/api/v1/app-conversations", json={})["id"])
+        assert task["status"] == "ERROR"
+        assert "cannot be cloned" in task["detail"]
