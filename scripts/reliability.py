@@ -140,13 +140,13 @@ connection and a place in a bounded buffer, and its failure is a value.
 |---|---|
 | many threads | share one pool of connections |
 | one event loop after another, or several | each has connections of its own, which are closed when it shuts down |
-| a fork | the child opens its own connections and goes on with open streams where it found them; it closes nothing of its parent's |
+| a fork | the child opens its own connections, goes on with streams where they are, and closes nothing of its parent's |
 | `pickle` | clients and handles travel without connections |
-| `close()` | may be called twice; requests of other threads finish; streams and waits raise `ClientClosedError`, as later calls do |
+| `close()` | requests of other threads finish; streams and waits, and all later calls, raise `ClientClosedError` |
 | no `close()` | `ResourceWarning`, if there was a connection |
 
-`make chaos` plays 1,000 conversations against servers that fail, drop connections before and after handling, cut sockets
-and forget tokens, and prints what was lost or came twice: nothing.
+`make chaos` plays 1,000 conversations against servers that fail, drop connections before and after handling, cut
+sockets and forget tokens, and prints what was lost or came twice: nothing.
 
 ## Habits of real servers
 
