@@ -140,7 +140,7 @@ connection and a place in a bounded buffer, and its failure is a value.
 |---|---|
 | many threads | share one pool of connections |
 | one event loop after another, or several | each has connections of its own, which are closed when it shuts down |
-| a fork | the child opens its own connections, goes on with streams where they are, and closes nothing of its parent's |
+| a fork | the child opens its own connections, goes on with open streams, and closes nothing of its parent's |
 | `pickle` | clients and handles travel without connections |
 | `close()` | requests of other threads finish; streams and waits, and all later calls, raise `ClientClosedError` |
 | no `close()` | `ResourceWarning`, if there was a connection |
