@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-DocumentName = Literal["app-server", "agent-server"]
+DocumentName = Literal["app-server", "agent-server", "control"]
 Dialect = Literal["docs", "openhands-1.0", "openhands-1.11"]
 
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)

@@ -22,6 +22,7 @@ try:
         Write,
     )
     from openhands_reference_server.embedded import ReferenceServer
+    from openhands_reference_server.journal import Exchange, NotSeen
     from openhands_reference_server.matching import Match
     from openhands_reference_server.scheduler import ManualClock
     from openhands_reference_server.workspace.files import UploadLimits
@@ -32,11 +33,13 @@ except ModuleNotFoundError as missing:
 
 __all__ = [
     "AgentScript",
+    "Exchange",
     "Fail",
     "Finish",
     "GetStuck",
     "ManualClock",
     "Match",
+    "NotSeen",
     "ReferenceServer",
     "Run",
     "Say",

@@ -22,11 +22,12 @@ from openhands_contract.recording import files
 from openhands_reference_server import dialects
 from openhands_reference_server.accounts import Accounts
 from openhands_reference_server.domain.script import Script
-from openhands_reference_server.front import Front, Frontage, open_store
+from openhands_reference_server.front import ControlOptions, Front, Frontage
 from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress, bracketed
 from openhands_reference_server.http.oauth import PATH as TOKEN_PATH
 from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
+from openhands_reference_server.namespaces import Storage
 from openhands_reference_server.rates import Rate
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
 from openhands_reference_server.storage import StorageError
@@ -60,6 +61,7 @@ class _Settings:
     auth: str
     options: ServerOptions
     recording: files.Recording | None
+    control: ControlOptions | None
 
     def url(self, port: int) -> str:
         return f"http://{bracketed(self.host)}:{port}"
@@ -70,7 +72,7 @@ class _Settings:
             from openhands_reference_server.replay.front import ReplayFront
 
             return ReplayFront(self.recording, address)
-        return Front(self.options, open_store(self.data_dir, self.lock), address)
+        return Front(self.options, Storage(self.data_dir, self.lock), address, control=self.control)
 
     def announce(self) -> None:
         """Say that the server answers, and where."""
@@ -213,6 +215,17 @@ def main() -> None:
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     help="Answer what stands in this recording of `openhands-contract proxy --record`, and nothing else.",
 )
+@click.option(
+    "--enable-control",
+    is_flag=True,
+    help="Serve /_control (faults, journal, clock, reset) and namespaces at /ns/NAME, for tests.",
+)
+@click.option(
+    "--control-token",
+    envvar="OPENHANDS_CONTROL_TOKEN",
+    metavar="TOKEN",
+    help="What /_control wants as X-Control-Token. Better in the environment, as OPENHANDS_CONTROL_TOKEN.",
+)
 @click.option("--workers", default=1, type=int, help="1; the state lives in one process.")
 @click.option(
     "--backend",
@@ -243,6 +256,8 @@ def serve(
     dialect: documents.Dialect,
     scenario: Path | None,
     replay: Path | None,
+    enable_control: bool,
+    control_token: str | None,
     workers: int,
     backend: str,
     i_know_this_is_open: bool,
@@ -267,6 +282,7 @@ def serve(
             "or bearer, listen on 127.0.0.1, or insist with --i-know-this-is-open."
         )
     script = None if scenario is None else _read(scenario)
+    control = _control(host, control_token) if enable_control else None
     listeners = [_listen(host, port, "--port"), _listen(host, agent_port, "--agent-port")]
     settings = _Settings(
         host=host,
@@ -275,6 +291,7 @@ def serve(
         data_dir=data_dir,
         lock=_lock(data_dir),
         auth=auth,
+        control=control,
         options=ServerOptions(
             access=partial(access_with, key),
             script=script,
@@ -353,6 +370,15 @@ def _rate(text: str | None) -> Rate | None:
         return None if text is None else Rate.parse(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def _control(host: str, token: str | None) -> ControlOptions:
+    if not token and not _is_loopback(host):
+        raise click.UsageError(
+            f"{host} can be reached from outside, and --enable-control lets everybody reset the server. Set "
+            "OPENHANDS_CONTROL_TOKEN or give --control-token, or listen on 127.0.0.1."
+        )
+    return ControlOptions(token=token or None)
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from datetime import datetime
 
 from openhands_reference_server.faults import Effect, FaultRule
+from openhands_reference_server.journal import Exchange
 from openhands_reference_server.matching import Match
-from openhands_reference_server.tenant import Tenant
+from openhands_reference_server.namespaces import Namespace
 
 
 class Controls(ABC):
-    """The controls of one tenant."""
+    """The controls of one server."""
 
     @property
     @abstractmethod
-    def _tenant(self) -> Tenant:
+    def _namespace(self) -> Namespace:
         """Whose controls these are.
 
         Raises:
@@ -44,23 +46,69 @@ class Controls(ABC):
         Raises:
             ValueError: one of them makes no sense.
         """
-        return self._tenant.faults.add(
+        return self._namespace.faults.add(
             effect, match, skip=skip, times=times, probability=probability, seed=seed
         )
 
     @property
     def faults(self) -> list[FaultRule]:
         """All fault rules in their order, and how often each has hit (`GET /_control/faults`)."""
-        return self._tenant.faults.rules()
+        return self._namespace.faults.rules()
 
     def remove_fault(self, rule_id: str) -> bool:
         """Remove one rule; says whether there was one (`DELETE /_control/faults/{fault_id}`)."""
-        return self._tenant.faults.remove(rule_id)
+        return self._namespace.faults.remove(rule_id)
 
     def clear_faults(self) -> None:
         """Let nothing go wrong any more (`DELETE /_control/faults`)."""
-        self._tenant.faults.clear()
+        self._namespace.faults.clear()
 
     def expire_tokens(self) -> int:
         """Let all access tokens expire that were given out; returns how many (`POST /_control/tokens/expire`)."""
-        return self._tenant.expire_tokens()
+        return self._namespace.expire_tokens()
+
+    @property
+    def journal(self) -> list[Exchange]:
+        """What was asked and answered, oldest first, the last 1,000 (`GET /_control/journal`)."""
+        return self._namespace.journal.exchanges()
+
+    def clear_journal(self) -> None:
+        """Forget what was asked so far (`DELETE /_control/journal`)."""
+        self._namespace.journal.clear()
+
+    def wait_for(
+        self, match: Match | None = None, *, count: int = 1, timeout: float = 5.0, status: int | None = None
+    ) -> list[Exchange]:
+        """Wait until so many requests were answered (`POST /_control/journal/wait`).
+
+        Requests that came before count too; a WebSocket counts from when it is open.
+
+        Args:
+            match: which requests; all by default.
+            count: how many, at least.
+            timeout: in seconds.
+            status: only those that were answered with this status.
+
+        Returns:
+            All that match, oldest first.
+
+        Raises:
+            NotSeen: there are fewer when the time is up. It is a `TimeoutError`, and has what was seen.
+        """
+        return self._namespace.journal.wait_for(match, count=count, timeout=timeout, status=status)
+
+    def advance(self, seconds: float) -> datetime:
+        """Turn the clock forward (`POST /_control/clock/advance`).
+
+        Everything that becomes due on the way happens, each thing at its own time: delayed agents, start
+        tasks, idle conversations, expiring tokens. Returns the new time, in UTC, when all that is done.
+        """
+        return self._namespace.advance(seconds)
+
+    def reset(self) -> None:
+        """Begin anew (`POST /_control/reset`).
+
+        No conversation is left, no fault and no journal, and the clock is right again. Clients that listen
+        are let go as at the end of a server.
+        """
+        self._namespace.reset()

@@ -16,15 +16,16 @@ from openhands_contract import documents
 from openhands_reference_server import dialects
 from openhands_reference_server.controls import Controls
 from openhands_reference_server.domain.script import Script
-from openhands_reference_server.front import Front, Frontage, open_store
+from openhands_reference_server.front import ControlOptions, Front, Frontage
 from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress
 from openhands_reference_server.http.oauth import PATH as TOKEN_PATH
 from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
+from openhands_reference_server.namespaces import PREFIX, Namespace, Storage
 from openhands_reference_server.rates import Rate
 from openhands_reference_server.scheduler import Clock
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
-from openhands_reference_server.tenant import ServerOptions, Tenant
+from openhands_reference_server.tenant import ServerOptions
 from openhands_reference_server.tokens import DEFAULT_LIFETIME
 from openhands_reference_server.workspace.files import UploadLimits
 from openhands_reference_server.world import World
@@ -89,6 +90,8 @@ class ReferenceServer(Controls):
         enable_bash: bool = False,
         dialect: documents.Dialect = "docs",
         replay: str | Path | None = None,
+        control: bool = False,
+        control_token: str | None = None,
     ) -> None:
         if script is not None and scenario is not None:
             raise ValueError("script and scenario exclude each other: both say what the agent does")
@@ -110,11 +113,11 @@ class ReferenceServer(Controls):
             accounts=None if users is None else _read_users(users),
             token_lifetime=token_lifetime if oauth else None,
             rate=None if rate_limit is None else Rate.parse(rate_limit),
-            controlled=True,
         )
         self._data_dir = data_dir
         self._clock = clock
         self._recording = None if replay is None else _recording(Path(replay))
+        self._control = ControlOptions(api=control, token=control_token)
         self._front: Frontage | None = None
         self._servers: tuple[BackgroundServer, ...] = ()
 
@@ -136,7 +139,7 @@ class ReferenceServer(Controls):
     @property
     def world(self) -> World:
         """What is served, for tests that look behind the scenes."""
-        return self._tenant.world
+        return self._namespace.tenant.world
 
     def world_of(self, user: str) -> World:
         """What a user has, for tests that look behind the scenes.
@@ -144,14 +147,11 @@ class ReferenceServer(Controls):
         Raises:
             KeyError: there is no such user.
         """
-        return self._tenant.world_of(user)
+        return self._namespace.tenant.world_of(user)
 
     @property
-    def _tenant(self) -> Tenant:
-        self._running()
-        if not isinstance(self._front, Front):
-            raise RuntimeError("A server that replays a recording has no world")
-        return self._front.root
+    def _namespace(self) -> Namespace:
+        return self._running_front().root
 
     def play(self, scenario: ScenarioSource | None) -> None:
         """Play this from now on (None: echo and finish); what has begun goes on as it began.
@@ -160,7 +160,7 @@ class ReferenceServer(Controls):
             ScenarioError: the scenario is none; says what is wrong and where.
         """
         script = None if scenario is None else _read(scenario)
-        for world in self._tenant.worlds():
+        for world in self._namespace.tenant.worlds():
             world.play(script)
 
     def start(self) -> Self:
@@ -201,18 +201,67 @@ class ReferenceServer(Controls):
     ) -> None:
         self.stop()
 
+    def namespace(self, name: str) -> NamespaceHandle:
+        """A server of its own under `/ns/{name}`, made at its first use.
+
+        Raises:
+            ValueError: it cannot be called so, or the server was made without `control=True`.
+            TooManyNamespaces: one has to be deleted first.
+        """
+        if not self._control.api:
+            raise ValueError("Namespaces need ReferenceServer(control=True)")
+        self._running_front().namespaces.get(name)
+        return NamespaceHandle(self, name)
+
+    @property
+    def namespaces(self) -> list[str]:
+        """The names of all namespaces (`GET /_control/namespaces`)."""
+        return self._running_front().namespaces.names()
+
+    def delete_namespace(self, name: str) -> bool:
+        """Delete a namespace; says whether there was one (`DELETE /_control/namespaces/{name}`)."""
+        return self._running_front().namespaces.remove(name)
+
+    def _running_front(self) -> Front:
+        self._running()
+        if not isinstance(self._front, Front):
+            raise RuntimeError("A server that replays a recording has no world, and nothing to control")
+        return self._front
+
     def _open_front(self, address: AgentAddress) -> Frontage:
         if self._recording is not None:
             from openhands_reference_server.replay.front import ReplayFront
 
             return ReplayFront(self._recording, address)
-        store = open_store(None if self._data_dir is None else Path(self._data_dir))
-        return Front(self._options, store, address, self._clock)
+        storage = Storage(None if self._data_dir is None else Path(self._data_dir))
+        return Front(self._options, storage, address, self._clock, self._control)
 
     def _running(self) -> tuple[BackgroundServer, ...]:
         if not self._servers:
             raise RuntimeError(_NOT_RUNNING)
         return self._servers
+
+
+class NamespaceHandle(Controls):
+    """One namespace of a server; the controls of the server itself are those of the root."""
+
+    def __init__(self, server: ReferenceServer, name: str) -> None:
+        self._server = server
+        self.name = name
+
+    @property
+    def url(self) -> str:
+        """Its app server."""
+        return f"{self._server.url}{PREFIX}{self.name}"
+
+    @property
+    def agent_url(self) -> str:
+        """Its agent server."""
+        return f"{self._server.agent_url}{PREFIX}{self.name}"
+
+    @property
+    def _namespace(self) -> Namespace:
+        return self._server._running_front().namespaces.get(self.name)
 
 
 def _read(scenario: ScenarioSource) -> Script:

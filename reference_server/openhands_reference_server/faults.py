@@ -15,7 +15,7 @@ import math
 import random
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar, TypeAlias
 
 from openhands_reference_server.matching import Asked, Match
@@ -402,6 +402,28 @@ def _with(verdict: Verdict, rule: FaultRule) -> Verdict:
             return replace(verdict, expire_tokens=True)
         case effect:
             return replace(verdict, effect=effect)
+
+
+def effect_from_json(document: Mapping[str, Any]) -> Effect:
+    """Read an effect from JSON: its `kind` beside its attributes. `null` is as good as not given.
+
+    Raises:
+        ValueError: the attributes make no sense.
+    """
+    kind = EFFECTS[document["kind"]]
+    names = {one.name for one in fields(kind)}
+    given = {name: value for name, value in document.items() if name in names}
+    if kind is CloseWebSocket and "code" in given:
+        return CloseWebSocket(**given)  # there null has a meaning
+    return kind(**{name: value for name, value in given.items() if value is not None})
+
+
+def effect_to_json(effect: Effect) -> dict[str, Any]:
+    """The same the other way; what has no end is null."""
+    return {
+        "kind": effect.kind,
+        **{name: None if value == math.inf else value for name, value in asdict(effect).items()},
+    }
 
 
 def _check(condition: bool, problem: str) -> None:

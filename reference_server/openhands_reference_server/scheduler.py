@@ -11,7 +11,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -38,24 +38,39 @@ class Clock(Protocol):
         """Call this when the clock was turned."""
         ...
 
+    def turn_to(self, seconds: float) -> None:
+        """Turn the clock forward, if need be, until `seconds` is this."""
+        ...
+
 
 class SystemClock:
-    """The clock on the wall."""
+    """The clock on the wall, and as far ahead of it as it was turned."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+        self._listeners: list[Callable[[], None]] = []
 
     def seconds(self) -> float:
-        """`time.monotonic`."""
-        return time.monotonic()
+        """`time.monotonic`, and what it was turned."""
+        return time.monotonic() + self.ahead
 
     def now(self) -> datetime:
-        """The present time."""
-        return datetime.now(UTC)
+        """The present time, and what it was turned."""
+        return datetime.now(UTC) + timedelta(seconds=self.ahead)
 
     def patience(self, due: float) -> float | None:
         """The seconds until then."""
-        return max(0.0, due - time.monotonic())
+        return max(0.0, due - self.seconds())
 
     def on_change(self, wake: Callable[[], None]) -> None:
-        """Nobody turns this clock."""
+        """Remember whom to wake."""
+        self._listeners.append(wake)
+
+    def turn_to(self, seconds: float) -> None:
+        """Run ahead of the wall."""
+        self.ahead = max(self.ahead, seconds - time.monotonic())
+        for wake in self._listeners:
+            wake()
 
 
 class ManualClock:
@@ -84,7 +99,11 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         """Turn the clock forward."""
-        self._elapsed += seconds
+        self.turn_to(self._elapsed + seconds)
+
+    def turn_to(self, seconds: float) -> None:
+        """Turn the clock forward."""
+        self._elapsed = max(self._elapsed, seconds)
         for wake in self._listeners:
             wake()
 
@@ -130,10 +149,17 @@ class Scheduler:
                 self._changed.notify_all()
             return step
 
+    def next_due(self) -> float:
+        """When the next step is due, on the clock; never: infinite."""
+        with self._changed:
+            while self._steps and self._steps[0].cancelled:
+                heapq.heappop(self._steps)
+            return self._steps[0].due if self._steps and not self._closed else math.inf
+
     def settle(self, timeout: float = 5.0) -> bool:
         """Wait until nothing is due and nothing runs; False when that takes longer."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._running and not self._is_due(), timeout)
+            return self._changed.wait_for(self._is_settled, timeout)
 
     def close(self) -> None:
         """Run nothing more; returns when the step in progress, if any, has ended."""
@@ -146,6 +172,9 @@ class Scheduler:
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+    def _is_settled(self) -> bool:
+        return self._closed or (not self._running and not self._is_due())
 
     def _is_due(self) -> bool:
         return bool(self._steps) and self._steps[0].due <= self._clock.seconds()
@@ -168,3 +197,27 @@ class Scheduler:
                     return heapq.heappop(self._steps)
                 self._changed.wait(self._clock.patience(self._steps[0].due) if self._steps else None)
             return None
+
+
+def advance(clock: Clock, schedulers: Sequence[Scheduler], seconds: float) -> None:
+    """Turn a clock forward, with a stop at every step that is due on the way.
+
+    So each step runs at its own time, and what it puts off for later, within what is left, runs too.
+    Returns when all these steps have run.
+
+    Args:
+        clock: the clock of all schedulers.
+        schedulers: what happens later.
+        seconds: how far.
+    """
+    target = clock.seconds() + seconds
+    while (due := min(one.next_due() for one in schedulers)) <= target:
+        clock.turn_to(due)
+        _settle(schedulers)
+    clock.turn_to(target)
+    _settle(schedulers)
+
+
+def _settle(schedulers: Sequence[Scheduler]) -> None:
+    for one in schedulers:
+        one.settle()

@@ -1,7 +1,7 @@
-"""A server of its own: its world, or one for each of its users, who may enter, and what stands in front.
+"""What a server serves: its world, or one for each of its users, and who may enter.
 
-The process serves one of these, or, with namespaces, one for each name. They share what `ServerOptions`
-says, and nothing else.
+Each server of a process (`namespaces.py`) has one of these, and another one after a reset. They share what
+`ServerOptions` says, and nothing else.
 """
 
 from __future__ import annotations
@@ -13,22 +13,19 @@ from typing import Any
 from openhands_reference_server.accounts import Accounts
 from openhands_reference_server.dialects import DOCS, Dialect
 from openhands_reference_server.domain.script import Script
-from openhands_reference_server.faults import Faults
 from openhands_reference_server.http.access import Access, OpenAccess, UserAccess
 from openhands_reference_server.http.addresses import AgentAddress
 from openhands_reference_server.http.agent_server import create_agent_server
 from openhands_reference_server.http.app_server import create_app_server
 from openhands_reference_server.http.application import operation_of
-from openhands_reference_server.http.injection import Injection, OperationOf, Patience
 from openhands_reference_server.http.ownership import PERMISSION_DENIED, IsForeign
 from openhands_reference_server.http.rate_limit import RateLimit
 from openhands_reference_server.http.runtimes import Runtimes
 from openhands_reference_server.http.socketio_server import INVALID_KEY, NOT_FOUND, SocketIO, Wsgi
 from openhands_reference_server.live import V0Options
-from openhands_reference_server.matching import ServerName
 from openhands_reference_server.rates import Rate, RateLimiter
 from openhands_reference_server.realms import Realms
-from openhands_reference_server.scheduler import Clock, SystemClock
+from openhands_reference_server.scheduler import Clock, SystemClock, advance
 from openhands_reference_server.storage import Store
 from openhands_reference_server.tokens import TokenDesk
 from openhands_reference_server.world import World
@@ -36,7 +33,7 @@ from openhands_reference_server.world import World
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """How a server behaves; the same for all tenants of a process, on the command line and embedded.
+    """How a server behaves; the same for all servers of a process, on the command line and embedded.
 
     Attributes:
         access: makes what decides who may call the app server; each tenant has its own.
@@ -47,7 +44,6 @@ class ServerOptions:
         accounts: the users, each with a world of their own; None: there are none.
         token_lifetime: seconds that the tokens of a token endpoint are good for; None: there is none.
         rate: how many requests an address may make; None: as many as it likes.
-        controlled: faults can be added; without it there is nothing between the web server and the applications.
     """
 
     access: Callable[[], Access] = OpenAccess
@@ -58,7 +54,6 @@ class ServerOptions:
     accounts: Accounts | None = None
     token_lifetime: float | None = None
     rate: Rate | None = None
-    controlled: bool = False
 
 
 class OneWorld:
@@ -140,7 +135,7 @@ class OneWorld:
 
 
 class Tenant:
-    """A server of its own: one world, or one for each user.
+    """One world, or one for each user.
 
     Args:
         options: how it behaves.
@@ -150,8 +145,8 @@ class Tenant:
 
     Attributes:
         world: what is served; with users, that of nobody. See `world_of`.
-        faults: what goes wrong on purpose, if it is controlled.
         app_server, agent_server: what it serves on either port, as WSGI.
+        operation_on_app_server, operation_on_agent_server: tell the `operationId` of a request to either.
     """
 
     def __init__(
@@ -162,21 +157,20 @@ class Tenant:
         self._agent_address = agent_address
         self._clock = clock or SystemClock()
         self._limiter = None if options.rate is None else RateLimiter(options.rate, self._clock.seconds)
-        self.faults = Faults()
-        self._patience = Patience()
         self._served = self._one_world() if options.accounts is None else self._with_users(options.accounts)
         self.world = self._served.world
         self.app_server: Wsgi = self._served.app_server
         self.agent_server: Wsgi = self._served.agent_server
-        if options.controlled:
-            served = self._served
-            self.app_server = self._injected(self.app_server, "app", served.operation_on_app_server)
-            self.agent_server = self._injected(self.agent_server, "agent", served.operation_on_agent_server)
+        self.operation_on_app_server = self._served.operation_on_app_server
+        self.operation_on_agent_server = self._served.operation_on_agent_server
 
     def close(self) -> None:
         """End everything; who waits is let go. May be called more than once."""
-        self._patience.end()
         self._served.close()
+
+    def advance(self, seconds: float) -> None:
+        """Turn the clock forward; returns when all has happened that became due on the way."""
+        advance(self._clock, [world.core.scheduler for world in self.worlds()], seconds)
 
     def world_of(self, user: str) -> World:
         """What a user has.
@@ -221,6 +215,3 @@ class Tenant:
             limiter=self._limiter,
             is_foreign=is_foreign,
         )
-
-    def _injected(self, app: Wsgi, server: ServerName, find_operation: OperationOf) -> Injection:
-        return Injection(app, server, self.faults, self._patience, self.expire_tokens, find_operation)

@@ -15,19 +15,25 @@ class AgentAddress:
     """The agent server's address.
 
     Bound to all interfaces, it is reachable under the name the caller has just used for the app server.
+
+    Attributes:
+        host: what it is bound to.
+        port: likewise.
+        prefix: of all its paths, such as `/ns/worker-1`.
     """
 
     host: str
     port: int
+    prefix: str = ""
 
     def url(self) -> str:
-        """`http://host:port`, without a slash at the end."""
+        """`http://host:port`, and the prefix; without a slash at the end."""
         return self.url_for(_asked_host() if self.host in _WILDCARDS else self.host)
 
     def url_for(self, asked_host: str) -> str:
         """The same for somebody who has called the app server by this name."""
         host = asked_host if self.host in _WILDCARDS else self.host
-        return f"http://{bracketed(host)}:{self.port}"
+        return f"http://{bracketed(host)}:{self.port}{self.prefix}"
 
 
 def bracketed(host: str) -> str:

@@ -211,7 +211,7 @@ def _add_documents(app: Flask, document: dict[str, Any]) -> None:
         return Response(dumps(document), mimetype="application/json")
 
     def docs() -> Response:
-        return Response(docs_page(document), mimetype="text/html")
+        return Response(docs_page(document, request.script_root), mimetype="text/html")
 
     app.add_url_rule("/openapi.json", "openapi", openapi)
     app.add_url_rule("/docs", "docs", docs)

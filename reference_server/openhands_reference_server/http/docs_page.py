@@ -37,7 +37,7 @@ document.addEventListener('submit', async (event) => {
   const key = document.getElementById('key').value, body = form.querySelector('textarea');
   const headers = key ? {'X-Session-API-Key': key} : {};
   if (body) headers['Content-Type'] = 'application/json';
-  const target = path + (query.size ? `?${query}` : ''), method = form.dataset.method.toUpperCase();
+  const target = mountedAt + path + (query.size ? `?${query}` : ''), method = form.dataset.method.toUpperCase();
   const pre = document.createElement('pre');
   try {
     const reply = await fetch(target, {method, headers, body: body ? body.value : undefined});
@@ -59,8 +59,8 @@ class _Operation(NamedTuple):
     node: Mapping[str, Any]
 
 
-def docs_page(document: Mapping[str, Any]) -> str:
-    """The page, as HTML."""
+def docs_page(document: Mapping[str, Any], mounted_at: str = "") -> str:
+    """The page, as HTML; `mounted_at` is what comes before the document's paths."""
     info = document["info"]
     title = escape(info["title"])
     sections = "".join(_section(document, tag) for tag in document["tags"])
@@ -70,7 +70,7 @@ def docs_page(document: Mapping[str, Any]) -> str:
         f'<p>{escape(info.get("summary", ""))} Machine-readable: <a href="openapi.json">openapi.json</a>.</p>'
         f"<details><summary>About this API</summary>{_prose(info.get('description', ''))}</details>"
         '<p><label>Session API key, where one is wanted: <input id="key" autocomplete="off"></label></p>'
-        f"{sections}<script>{_SCRIPT}</script></body></html>"
+        f"{sections}<script>const mountedAt = {json.dumps(mounted_at)};{_SCRIPT}</script></body></html>"
     )
 
 

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import parse_qs
 
 from werkzeug.datastructures import Headers
 from werkzeug.wsgi import get_input_stream
@@ -38,12 +37,8 @@ from openhands_reference_server.faults import (
 )
 from openhands_reference_server.http.answers import dumps
 from openhands_reference_server.http.connections import Dropped, cut, has_hung_up, raw_socket, reset
-from openhands_reference_server.matching import Asked, ServerName
-
-Environ = dict[str, Any]
-StartResponse = Callable[..., Any]
-Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
-OperationOf = Callable[[Mapping[str, Any]], str | None]
+from openhands_reference_server.http.journaling import Environ, StartResponse, Wsgi, recording_of
+from openhands_reference_server.journal import Recording
 
 StreamFault = TypeVar("StreamFault", CloseWebSocket, CloseSocketIO)
 
@@ -60,26 +55,44 @@ class Patience:
         self._ended = threading.Event()
 
     def end(self) -> None:
-        """Let all who wait go on, now and in future."""
-        self._ended.set()
+        """Let all who wait now wait no longer."""
+        ended, self._ended = self._ended, threading.Event()
+        ended.set()
 
-    def wait(self, seconds: float, client: socket.socket | None) -> None:
-        """Wait so many seconds.
-
-        Raises:
-            Dropped: the server or the client ended in the meantime; the connection is cut.
-        """
-        until = time.monotonic() + seconds
+    def wait(self, seconds: float, client: socket.socket | None) -> bool:
+        """Wait so many seconds; False when the server, or the client, ended in the meantime."""
+        ended, until = self._ended, time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            if self._ended.wait(min(left, _LOOK_SECONDS)) or (client is not None and has_hung_up(client)):
-                _end(client, cut)
+            if ended.wait(min(left, _LOOK_SECONDS)) or (client is not None and has_hung_up(client)):
+                return False
+        return True
 
     def wait_for_data(self, client: socket.socket) -> None:
         """Wait until the client sends something, or hangs up, or the server ends."""
+        ended = self._ended
         with selectors.DefaultSelector() as selector:
             selector.register(client, selectors.EVENT_READ)
-            while not self._ended.is_set() and not selector.select(_LOOK_SECONDS):
+            while not ended.is_set() and not selector.select(_LOOK_SECONDS):
                 continue
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who waits for an answer."""
+
+    recording: Recording
+    connection: socket.socket | None
+
+    def hang_up(self, how: Callable[[socket.socket], None] = cut) -> NoReturn:
+        """End the connection.
+
+        Raises:
+            Dropped: always, for the web server to know.
+        """
+        self.recording.end()
+        if self.connection is not None:
+            how(self.connection)
+        raise Dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,47 +122,40 @@ class Injection:
 
     Args:
         app: gets what goes on.
-        server: which server it is.
         faults: decides.
         patience: waits.
         expire_tokens: what the expiry of tokens means here.
-        operation_of: the `operationId` of a request, if it has one.
     """
 
     def __init__(
-        self,
-        app: Wsgi,
-        server: ServerName,
-        faults: Faults,
-        patience: Patience,
-        expire_tokens: Callable[[], object],
-        operation_of: OperationOf,
+        self, app: Wsgi, faults: Faults, patience: Patience, expire_tokens: Callable[[], object]
     ) -> None:
         self._app = app
-        self._server: ServerName = server
         self._faults = faults
         self._patience = patience
         self._expire_tokens = expire_tokens
-        self._operation_of = operation_of
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve a request, or what is left of it."""
+        recording = recording_of(environ)
         verdict = UNHARMED
-        if self._faults.armed:
-            verdict = self._faults.decide(describe(environ, self._server, self._operation_of))
-        if verdict is UNHARMED:
+        if self._faults.armed and recording is not None:
+            verdict = self._faults.decide(recording.asked)
+        if recording is None or verdict is UNHARMED:
             return self._app(environ, start_response)
-        return self._harmed(verdict, environ, start_response)
+        recording.hit(verdict.rules)
+        return self._harmed(verdict, Caller(recording, raw_socket(environ)), environ, start_response)
 
-    def _harmed(self, verdict: Verdict, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        client = raw_socket(environ)
-        self._patience.wait(verdict.delay_before, client)
+    def _harmed(
+        self, verdict: Verdict, caller: Caller, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        self._wait(verdict.delay_before, caller)
         if verdict.expire_tokens:
             self._expire_tokens()
         match verdict.effect:
             case Drop(handled=False, reset=with_reset):
                 _take_body(environ)
-                _end(client, reset if with_reset else cut)
+                caller.hang_up(reset if with_reset else cut)
             case Answer() | HtmlPage() as effect:
                 _take_body(environ)
                 answer = _answer_of(effect)
@@ -160,8 +166,12 @@ class Injection:
                 return self._app(environ, start_response)
             case _:
                 answer = self._handled(environ)
-        self._patience.wait(verdict.delay_after, client)
-        return self._told(verdict.effect, answer, client, start_response)
+        self._wait(verdict.delay_after, caller)
+        return self._told(verdict.effect, answer, caller, start_response)
+
+    def _wait(self, seconds: float, caller: Caller) -> None:
+        if not self._patience.wait(seconds, caller.connection):
+            caller.hang_up()
 
     def _handled(self, environ: Environ) -> Handled:
         """Let the application handle the request, and keep its answer."""
@@ -183,23 +193,17 @@ class Injection:
         return Handled(status, Headers(headers), b"".join(parts))
 
     def _told(
-        self,
-        effect: Effect | None,
-        answer: Handled,
-        client: socket.socket | None,
-        start_response: StartResponse,
+        self, effect: Effect | None, answer: Handled, caller: Caller, start_response: StartResponse
     ) -> Iterable[bytes]:
         """What the client gets to see of an answer."""
         match effect:
             case Drop(reset=with_reset):
-                _end(client, reset if with_reset else cut)
-            case ResetAfterAnswer() if client is not None:
-                client.sendall(answer.as_bytes())
-                self._patience.wait_for_data(client)
-                _end(client, reset)
+                caller.hang_up(reset if with_reset else cut)
+            case ResetAfterAnswer() if caller.connection is not None:
+                self._answer_and_reset(answer, caller, caller.connection)
             case Truncate() | Stall():
                 start_response(answer.status, answer.head)
-                return self._piecemeal(effect, answer.body, client)
+                return self._piecemeal(effect, answer.body, caller)
             case MalformedJson():
                 answer = _malformed(answer)
             case _:
@@ -207,20 +211,26 @@ class Injection:
         start_response(answer.status, answer.head)
         return [answer.body]
 
-    def _piecemeal(
-        self, effect: Truncate | Stall, body: bytes, client: socket.socket | None
-    ) -> Iterator[bytes]:
+    def _answer_and_reset(self, answer: Handled, caller: Caller, connection: socket.socket) -> NoReturn:
+        caller.recording.answer(int(answer.status[:3]), answer.head)
+        caller.recording.send(answer.body)
+        caller.recording.end()
+        connection.sendall(answer.as_bytes())
+        self._patience.wait_for_data(connection)
+        caller.hang_up(reset)
+
+    def _piecemeal(self, effect: Truncate | Stall, body: bytes, caller: Caller) -> Iterator[bytes]:
         """The body up to where something happens to it, and what is left of it then."""
         match effect:
             case Truncate(after=None):
                 yield body[: len(body) // 2]
-                _end(client, cut)
+                caller.hang_up()
             case Truncate(after=int(after)):
                 yield body[: max(0, min(after, len(body) - 1))]
-                _end(client, cut)
+                caller.hang_up()
             case Stall(after=after, seconds=seconds):
                 yield body[:after]
-                self._patience.wait(seconds, client)
+                self._wait(seconds, caller)
                 yield body[after:]
 
 
@@ -230,32 +240,11 @@ def fault_of_stream(environ: Mapping[str, Any], kind: type[StreamFault]) -> Stre
     return fault if isinstance(fault, kind) else None
 
 
-def describe(environ: Mapping[str, Any], server: ServerName, operation_of: OperationOf) -> Asked:
-    """What of a request can be matched."""
-    method, path = (
-        environ["REQUEST_METHOD"],
-        environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace"),
-    )
-    upgrade = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
-    if path.startswith("/socket.io/"):
-        opens = "sid" not in parse_qs(environ.get("QUERY_STRING", ""))
-        return Asked(server, "socketio", method, path, None, upgrade, opens)
-    return Asked(
-        server, "websocket" if upgrade else "http", method, path, operation_of(environ), upgrade, upgrade
-    )
-
-
 def _take_body(environ: Environ) -> None:
     """Read what the client sends: it looks for an answer, or an end, when it has sent all."""
     body = get_input_stream(environ)
     while body.read(_PIECE):
         continue
-
-
-def _end(client: socket.socket | None, how: Callable[[socket.socket], None]) -> NoReturn:
-    if client is not None:
-        how(client)
-    raise Dropped
 
 
 def _answer_of(effect: Answer | HtmlPage) -> Handled:

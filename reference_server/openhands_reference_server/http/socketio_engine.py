@@ -27,6 +27,7 @@ from socketio.exceptions import SocketIOError
 from openhands_reference_server.faults import CloseSocketIO
 from openhands_reference_server.http.connections import SOCKET_KEYS, Connection
 from openhands_reference_server.http.injection import fault_of_stream
+from openhands_reference_server.http.journaling import recording_of
 
 _logger = logging.getLogger(__name__)
 _NAMESPACE = "/"
@@ -250,6 +251,7 @@ class _WebSocket:
         """
         key = next(key for key in SOCKET_KEYS if key in environ)
         self._connection = environ[key] = Connection(environ[key])
+        self._recording = recording_of(environ)
         self._ws = simple_websocket.Server(
             environ,
             max_message_size=_MAX_PAYLOAD_BYTES,
@@ -257,6 +259,8 @@ class _WebSocket:
         )
         self._connection.on_end = self._ws.event.set
         self._connections[self._connection_id] = self._connection
+        if self._recording is not None:
+            self._recording.upgrade()
         try:
             self._handler(self)
         finally:
@@ -284,9 +288,14 @@ class _WebSocket:
         except simple_websocket.ConnectionClosed as error:
             raise ConnectionResetError("the WebSocket is closed") from error
         if isinstance(frame, str) and frame.startswith((_CONNECTED, _EVENT)):
-            self._events_left -= frame.startswith(_EVENT)
-            if self._events_left <= 0:
-                self._connection.close()  # a fault: it ends here, without a word
+            self._note(is_event=frame.startswith(_EVENT))
+
+    def _note(self, *, is_event: bool) -> None:
+        if is_event and self._recording is not None:
+            self._recording.send_event()
+        self._events_left -= is_event
+        if self._events_left <= 0:
+            self._connection.close()  # a fault: it ends here, without a word
 
     def close(self) -> None:
         """Say goodbye, and let the thread that waits for frames see the end."""

@@ -21,6 +21,7 @@ from openhands_reference_server.dialects import Dialect
 from openhands_reference_server.domain import v0_live
 from openhands_reference_server.domain.errors import ConversationNotFound, DomainError
 from openhands_reference_server.http.application import validator
+from openhands_reference_server.http.plain_answers import problem
 from openhands_reference_server.http.validation import RequestInvalid
 from openhands_reference_server.live import Follower
 from openhands_reference_server.world import World
@@ -98,11 +99,11 @@ class SocketIO:
             return self._app(environ, start_response)
         engine = self._ready_engine()
         if engine is None:
-            return _problem(start_response, "503 Service Unavailable", "The server is shutting down")
+            return problem(start_response, "503 Service Unavailable", "The server is shutting down")
         try:
             answer: Iterable[bytes] = engine.handle_request(environ, start_response)
         except RemoteProtocolError:
-            return _problem(start_response, "400 Bad Request", "Bad Request")
+            return problem(start_response, "400 Bad Request", "Bad Request")
         return answer
 
     def close(self) -> None:
@@ -243,9 +244,3 @@ def _allows_origin(origin: str, environ: Mapping[str, Any]) -> bool:
     """Pages of this server may connect, and those of servers on the same machine."""
     asked = urlsplit(origin)
     return asked.hostname in _LOOPBACK or asked.netloc == environ.get("HTTP_HOST")
-
-
-def _problem(start_response: Callable[..., Any], status: str, detail: str) -> Iterable[bytes]:
-    body = json.dumps({"detail": detail}).encode()
-    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-    return [body]

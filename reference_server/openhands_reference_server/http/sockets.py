@@ -45,6 +45,7 @@ from openhands_reference_server.http.answers import dumps
 from openhands_reference_server.http.application import validator
 from openhands_reference_server.http.connections import SOCKET_KEYS, Connection
 from openhands_reference_server.http.injection import fault_of_stream
+from openhands_reference_server.http.journaling import recording_of
 from openhands_reference_server.http.session import (
     KEY_HEADER,
     accept_key,
@@ -97,8 +98,7 @@ def install(app: Flask, world: World) -> None:
     }
 
     def stream(ws: Server, conversation_id: str) -> None:
-        connection = cast(Connection, ws.sock)
-        connection.on_end = ws.event.set
+        connection = _opened(ws)
         try:
             if not _shows_key(world, ws):
                 _say_goodbye(ws, *_NO_KEY)
@@ -113,8 +113,7 @@ def install(app: Flask, world: World) -> None:
         _carry(ws, connection, _events_of(world, conversation))
 
     def bash_stream(ws: Server) -> None:
-        connection = cast(Connection, ws.sock)
-        connection.on_end = ws.event.set
+        connection = _opened(ws)
         try:
             if not _shows_key(world, ws):
                 _say_goodbye(ws, *_NO_KEY)
@@ -146,6 +145,16 @@ def refusal(world: World) -> Response | None:
         if key in request.environ:
             request.environ[key] = Connection(request.environ[key])
     return None
+
+
+def _opened(ws: Server) -> Connection:
+    """The connection of a WebSocket that has just been opened."""
+    recording = recording_of(request.environ)
+    if recording is not None:
+        recording.upgrade()
+    connection = cast(Connection, ws.sock)
+    connection.on_end = ws.event.set
+    return connection
 
 
 def _is_as_described() -> bool:
@@ -272,6 +281,7 @@ class _Speaker:
 
     def __init__(self, ws: Server, fault: CloseWebSocket | None) -> None:
         self._ws = ws
+        self._recording = recording_of(request.environ)
         self._left = math.inf if fault is None else fault.after
 
     def check(self) -> None:
@@ -291,6 +301,8 @@ class _Speaker:
         """
         self._ws.send(dumps(event))
         self._left -= 1
+        if self._recording is not None:
+            self._recording.send_event()
         self.check()
 
 

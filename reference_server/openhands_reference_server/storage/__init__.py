@@ -96,3 +96,14 @@ def checked_name(thing_id: str) -> str:
     if not _SAFE_NAME.fullmatch(thing_id):
         raise StorageError(f"{thing_id!r} is no id this server has made")
     return thing_id
+
+
+def empty(store: Store, parts: Iterable[str] = ()) -> None:
+    """Remove everything from a store, and from these parts of it."""
+    for kind in Kind:
+        for stored in list(store.load(kind)):
+            store.remove(kind, stored.id)
+    for name in parts:
+        part = store.part(name)
+        empty(part)
+        part.close()

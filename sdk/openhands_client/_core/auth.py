@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlencode, urlsplit
 
@@ -186,6 +186,9 @@ def _json_object(content: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+_CONVERSATION_ROUTE = "/api/conversations/"
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """A server to talk to: its base URL (no trailing slash) and what proves our identity to it, and only it."""
@@ -214,27 +217,18 @@ class Endpoint:
         )
 
     def agent(self, conversation_url: str, session_api_key: str | None) -> Endpoint:
-        """The agent server that a conversation lives on: its own origin, its own key, nothing of ours.
+        """The server that a conversation lives on, of which its URL is a route: an agent server, or the
+        runtime that a V0 conversation has to itself. Its own address, its own key, nothing of ours.
 
         Raises UnsafeURLError when the URL is not plain http(s), or gives up https although we came by it.
         """
         origin = origin_of(conversation_url, "conversation_url")
         if self.base_url.startswith("https:") and not origin.startswith("https:"):
             raise UnsafeURLError.because("conversation_url", "it leaves https for http")
+        base_url = origin + urlsplit(conversation_url).path.partition(_CONVERSATION_ROUTE)[0].rstrip("/")
         if not session_api_key:
-            return Endpoint(origin)
-        return Endpoint(origin, {SESSION_KEY_HEADER: sendable("the agent server's key", session_api_key)})
-
-    def nested(self, conversation_url: str, conversation_id: str, session_api_key: str | None) -> Endpoint:
-        """The runtime that a V0 conversation has to itself: the server that its URL is a route of.
-
-        Raises UnsafeURLError as ``agent`` does.
-        """
-        origin = self.agent(conversation_url, session_api_key)
-        path = (
-            urlsplit(conversation_url).path.rstrip("/").removesuffix(f"/api/conversations/{conversation_id}")
-        )
-        return replace(origin, base_url=origin.base_url + path)
+            return Endpoint(base_url)
+        return Endpoint(base_url, {SESSION_KEY_HEADER: sendable("the agent server's key", session_api_key)})
 
     @property
     def session_api_key(self) -> str | None:

@@ -145,7 +145,7 @@ def find_runtime(session: Session, snapshot: Snapshot) -> Endpoint:
     info = snapshot.info
     if isinstance(info, m.AppConversation) or not info.url or info.url.startswith("/"):
         return session.endpoint
-    return session.endpoint.nested(info.url, info.conversation_id, info.session_api_key)
+    return session.endpoint.agent(info.url, info.session_api_key)
 
 
 # The agent server of a V1 conversation

@@ -84,13 +84,21 @@ class Ear:
 
 @contextmanager
 def listening(
-    url: str, transports: list[str] = WEBSOCKET, *, ear: Ear | None = None, **query: Any
+    url: str,
+    transports: list[str] = WEBSOCKET,
+    *,
+    ear: Ear | None = None,
+    path: str = "/socket.io",
+    **query: Any,
 ) -> Iterator[Ear]:
     """A client that is connected."""
     ear = ear or Ear()
     try:
         ear.client.connect(
-            f"{url}?{urlencode(query, doseq=True)}", transports=transports, wait_timeout=TIMEOUT
+            f"{url}?{urlencode(query, doseq=True)}",
+            transports=transports,
+            socketio_path=path,
+            wait_timeout=TIMEOUT,
         )
         yield ear
     finally:

@@ -121,6 +121,21 @@ def test_even_an_agent_server_at_our_own_origin_gets_nothing_of_ours() -> None:
     assert headers_of(app.agent("http://app.test/api/conversations/c", "key")) == {SESSION_KEY_HEADER: "key"}
 
 
+@pytest.mark.parametrize(
+    ("url", "base_url"),
+    [
+        ("http://h:1/api/conversations/c", "http://h:1"),
+        ("http://h:1/ns/one/api/conversations/c", "http://h:1/ns/one"),
+        ("http://h:1/ns/one/", "http://h:1/ns/one"),
+        ("https://h/a/b/api/conversations/c/", "https://h/a/b"),
+    ],
+)
+def test_an_agent_server_may_live_below_a_path(url: str, base_url: str) -> None:
+    agent = Endpoint.app("http://app.test").agent(url, "key")
+    assert agent.base_url == base_url
+    assert agent.socket_url("/s") == "ws" + base_url.removeprefix("http") + "/s"
+
+
 def test_https_is_not_given_up_on_the_way_to_the_agent() -> None:
     app = Endpoint.app("https://app.test")
     assert app.agent("https://agent.test", "key").base_url == "https://agent.test"

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from openhands_reference_server.scheduler import ManualClock, Scheduler, SystemClock
+from openhands_reference_server.scheduler import ManualClock, Scheduler, SystemClock, advance
 
 
 @pytest.fixture
@@ -108,3 +108,29 @@ def test_the_manual_clock_tells_the_time_of_day(clock: ManualClock) -> None:
     before = clock.now()
     clock.advance(90)
     assert (clock.now() - before).total_seconds() == 90
+
+
+@pytest.mark.parametrize("make", [ManualClock, SystemClock])
+def test_advancing_stops_at_every_step_on_the_way(make: type[ManualClock] | type[SystemClock]) -> None:
+    clock = make()
+    scheduler = Scheduler(clock)
+    scheduler.start()
+    began = clock.seconds()
+    ran: list[tuple[str, int]] = []
+
+    def again() -> None:
+        ran.append(("again", round(clock.seconds() - began)))
+        scheduler.after(100, again)
+
+    scheduler.after(100, again)
+    scheduler.after(250, lambda: ran.append(("once", round(clock.seconds() - began))))
+    scheduler.after(50, lambda: ran.append(("never", 50))).cancel()
+    before = clock.now()
+    advance(clock, [scheduler], 350)
+    assert ran == [("again", 100), ("again", 200), ("once", 250), ("again", 300)]
+    assert 350 <= (clock.now() - before).total_seconds() < 355
+    advance(clock, [scheduler], 60)
+    assert ran[4:] == [("again", 400)]
+    scheduler.close()
+    advance(clock, [scheduler], 1000)
+    assert len(ran) == 5, "after the end nothing happens"

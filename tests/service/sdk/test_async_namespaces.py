@@ -1,0 +1,59 @@
+"""Two namespaces of one server, used at the same time: a base URL with a path is kept everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from openhands_client import AsyncOpenHands, NotFoundError
+from openhands_reference_server import Match, ReferenceServer, faults
+
+from .async_crowd import crowd
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ReferenceServer]:
+    with ReferenceServer(control=True, max_concurrent_conversations=1000) as running:
+        yield running
+
+
+async def live(client: AsyncOpenHands, generation: str) -> tuple[AsyncOpenHands, str]:
+    """A conversation with everything that has an address of its own: start, stream, files, git, agent server."""
+    api = "v0" if generation == "v0" else "v1"
+    conversation = await client.conversations.create(f"hello {generation}", api=api)
+    ids = [event.id async for event in conversation.events()]
+    assert len(ids) > 3
+    await conversation.send("and again")
+    await conversation.wait(timeout=20)
+    await conversation.files.upload(("a.txt", b"text"))
+    assert await conversation.files.read("/workspace/a.txt") == "text"
+    stored = [event.id async for event in conversation.history()]
+    assert stored[: len(ids)] == ids
+    return client, conversation.id
+
+
+@pytest.mark.parametrize("generation", ["v0", "v1"])
+async def test_two_at_once_do_not_see_each_other(server: ReferenceServer, generation: str) -> None:
+    one, other = server.namespace(f"one-{generation}"), server.namespace(f"other-{generation}")
+    async with AsyncOpenHands(one.url) as first, AsyncOpenHands(other.url + "/") as second:
+        clients = iter([first, second])
+        (a, of_a), (b, of_b) = await crowd(lambda: live(next(clients), generation), 2)
+        for client, mine, foreign in ((a, of_a, of_b), (b, of_b, of_a)):
+            assert [found.id async for found in client.conversations.list()] == [mine]
+            with pytest.raises(NotFoundError):
+                await client.conversations.get(foreign)
+    streams = "socketio" if generation == "v0" else "websocket"
+    for namespace in (one, other):
+        assert namespace.wait_for(Match(protocol=streams, path="/s*/**"))[0].status == 101
+    assert server.journal == [], "nothing went to the root"
+
+
+async def test_what_goes_wrong_in_one_does_not_in_the_other(server: ReferenceServer) -> None:
+    one, other = server.namespace("faulty"), server.namespace("sound")
+    one.add_fault(faults.Answer(503, retry_after=0), Match(operation="listConversations"), times=2)
+    async with AsyncOpenHands(one.url) as first, AsyncOpenHands(other.url) as second:
+        assert [found async for found in first.conversations.list(limit=1)] == []
+        assert [found async for found in second.conversations.list(limit=1)] == []
+    assert [rule.hits for rule in one.faults] == [2]
+    assert len(one.journal) > len(other.journal)
