@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import jsonschema_rs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -137,11 +137,13 @@ def is_read(data: Any) -> bool:
     return True
 
 
+@settings(deadline=None)
 @given(nearly_scenarios() | ANYTHING)
 def test_the_schema_accepts_what_is_read_and_nothing_else(data: Any) -> None:
     assert VALIDATOR.is_valid(data) == is_read(data), data
 
 
+@settings(deadline=None)
 @given(nearly_scenarios())
 def test_what_is_refused_is_refused_with_reasons(data: Any) -> None:
     problems = _problems(data)

@@ -8,7 +8,7 @@ import pytest
 
 from openhands_reference_server.domain import v0
 from openhands_reference_server.domain.errors import IllegalTransition, NotRunning
-from openhands_reference_server.domain.script import Fail, Finish, GetStuck, Run, Say, Think
+from openhands_reference_server.domain.script import Fail, Finish, GetRateLimited, GetStuck, Run, Say, Think
 
 BIRTH = ["is loading", "agent system"]
 FIRST_TURN = ["user message", "to running", "user recall", "is running", "got recall"]
@@ -148,6 +148,25 @@ class TestConfirmation:
     def test_rejected_it_is_not(self, asking: Any) -> None:
         self.answer(asking, "user_rejected")
         assert asking.story[-3:] == ["is user_rejected", "got user_rejected", "is awaiting_user_input"]
+
+    @pytest.mark.parametrize("message_first", [True, False])
+    def test_a_script_that_heeds_rejection_goes_on_with_its_turn(
+        self, working: Any, message_first: bool
+    ) -> None:
+        asking = working(v0.perform, Run("rm -r .", confirm=True, heeds_rejection=True))
+        if message_first:
+            asking(v0.send_message, "well?")
+        self.answer(asking, "user_rejected")
+        assert asking.state.agent_state == ("running" if message_first else "awaiting_user_input")
+        if not message_first:
+            asking(v0.send_message, "well?")
+        turn = asking.state.turn
+        assert (turn.number, turn.rejected, turn.queue) == (1, (0,), ("well?",))
+        assert asking.state.working
+
+    def test_a_rate_limit_ends_the_turn(self, working: Any) -> None:
+        assert working(v0.perform, GetRateLimited("slow down")).story[-1] == "is rate_limited"
+        assert not working.state.turn.active
 
     def test_a_restart_asks_again(self, asking: Any) -> None:
         asking(v0.pause)(v0.start)(v0.begin)

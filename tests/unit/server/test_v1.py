@@ -112,6 +112,7 @@ class TestConfirmation:
         assert rejection["rejection_reason"] == "too dangerous"
         assert rejection["action_id"] == action["id"]
         assert asking.state.turn.pending is None
+        assert asking.state.turn.rejected == (0,)
         assert asking(v1.start_run).state.working
 
     def test_a_new_message_accepts(self, asking: Any) -> None:
