@@ -56,8 +56,12 @@ class Plausible:
         return api.request(self.method, self.path, **{**brought, **options})
 
 
-def requests_of(document: Document) -> Iterator[Plausible]:
-    """A request for each operation of a document, in its order."""
+def requests_of(document: Document, conversation_id: str | None = None) -> Iterator[Plausible]:
+    """A request for each operation of a document, in its order.
+
+    Args:
+        conversation_id: the conversation to name, for requests that will be refused anyway.
+    """
     for identifier, (method, template) in document.operations.items():
         item = document.content["paths"][template]
         described = item[method.lower()]
@@ -68,7 +72,7 @@ def requests_of(document: Document) -> Iterator[Plausible]:
         path = template
         for one in required:
             if one["in"] == "path":
-                path = path.replace(f"{{{one['name']}}}", quote(str(_value(one)), safe=""))
+                path = path.replace(f"{{{one['name']}}}", quote(str(_value(one, conversation_id)), safe=""))
         security = described.get("security", document.content.get("security", []))
         body, form = _body(document, described)
         yield Plausible(
@@ -77,17 +81,17 @@ def requests_of(document: Document) -> Iterator[Plausible]:
             open=not any(security),
             method=method,
             path=path,
-            query={one["name"]: _value(one) for one in required if one["in"] == "query"},
+            query={one["name"]: _value(one, conversation_id) for one in required if one["in"] == "query"},
             json=body,
             form=form,
         )
 
 
-def _value(parameter: Mapping[str, Any]) -> Any:
+def _value(parameter: Mapping[str, Any], conversation_id: str | None) -> Any:
     """What to put for a parameter: something that does not exist, where it names something."""
     match parameter["name"]:
         case "conversation_id":
-            return uuid.uuid4().hex
+            return conversation_id or uuid.uuid4().hex
         case "secret_name":
             return f"KIT_{secrets.token_hex(6).upper()}"
         case "sandbox_id":

@@ -73,8 +73,9 @@ class Stream:
         self._server: DocumentName = server
         self._url = f"{url}?{urlencode({name: value for name, value in query.items() if value is not None})}"
         self._headers = dict(headers or {})
-        if key := query.get("session_api_key"):
-            bench.lab.redact.learn(quote(str(key), safe=""), "$KEY")
+        key = str(query.get("session_api_key") or "")
+        if (encoded := quote(key, safe="")) != key:
+            bench.lab.redact.learn(encoded, "$KEY")
         self._connection: ClientConnection | None = None
         self.status = self._connect()
         bench.later(self.close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,12 @@ def _hidden(answer: Answer, secret: str) -> None:
     answer.expect(not gives, f"a status of {', '.join(map(str, _FORBIDDEN))}, or nothing", answer.text)
     answer.expect(answer.status < 500, "a refusal, no server error", answer.status)
     answer.expect(secret not in answer.text, f"nothing of it is told: {secret}", answer.text)
+
+
+def _nothing(answer: Answer, empty: Any) -> None:
+    """Hold an answer to a stranger to a refusal, or to this."""
+    if answer.must(200, *_FORBIDDEN).status == 200:
+        answer.expect(answer.json == empty, f"the answer is {json.dumps(empty)}, or a refusal", answer.text)
 
 
 # ---- V0 ------------------------------------------------------------------------------------------------------
@@ -152,8 +159,7 @@ def _names(answer: Answer) -> list[str]:
 def asked_for(bench: Bench) -> None:
     """Asks for a conversation by its id as the other user."""
     stranger, started = _stranger(bench), _started(bench)
-    answer = stranger.get(CONVERSATIONS, {"ids": started.id}).must(200)
-    answer.expect(answer.json == [None], "the answer is `[null]`", answer.text)
+    _nothing(stranger.get(CONVERSATIONS, {"ids": started.id}), [None])
 
 
 @checks("USER-V1-02")
@@ -164,9 +170,7 @@ def searched_for(bench: Bench) -> None:
     answer.expect(
         started.id not in _names(answer), "the search has no conversation of another user", answer.text
     )
-    one = {"sandbox_id__eq": started.sandbox_id}
-    count = stranger.get(f"{CONVERSATIONS}/count", one).must(200)
-    count.expect(count.json == 0, "the count is 0", count.text)
+    _nothing(stranger.get(f"{CONVERSATIONS}/count", {"sandbox_id__eq": started.sandbox_id}), 0)
 
 
 @checks("USER-V1-03")
@@ -177,18 +181,16 @@ def start_tasks(bench: Bench) -> None:
     with bench.arranging("the start task of a conversation"):
         tasks = _names(bench.app.get(f"{TASKS}/search", one))
         bench.expect(tasks, "the owner finds the task")
-    answer = stranger.get(TASKS, {"ids": tasks[0]}).must(200)
-    answer.expect(answer.json == [None], "the answer is `[null]`", answer.text)
-    found = stranger.get(f"{TASKS}/search", one)
-    found.expect(not _names(found), "the search finds nothing", found.text)
+    _nothing(stranger.get(TASKS, {"ids": tasks[0]}), [None])
+    found = stranger.get(f"{TASKS}/search").must(200)
+    found.expect(tasks[0] not in _names(found), "the search has no task of another user", found.text)
 
 
 @checks("USER-V1-04")
 def sandboxes(bench: Bench) -> None:
     """Asks for a sandbox, and searches sandboxes, as the other user."""
     stranger, started = _stranger(bench), _started(bench)
-    answer = stranger.get(SANDBOXES, {"id": started.sandbox_id}).must(200)
-    answer.expect(answer.json == [None], "the answer is `[null]`", answer.text)
+    _nothing(stranger.get(SANDBOXES, {"id": started.sandbox_id}), [None])
     found = stranger.get(f"{SANDBOXES}/search").must(200)
     listed = [item["id"] for item in found.pick("items")]
     found.expect(started.sandbox_id not in listed, "the search has no sandbox of another user", listed)
@@ -231,15 +233,8 @@ def events(bench: Bench) -> None:
     """Searches and counts the events of a conversation as the other user."""
     stranger, started = _stranger(bench), _started(bench)
     one = {"conversation_id__eq": started.id}
-    found = stranger.get(f"{_EVENTS}/search", one)
-    _hidden_events(found, found.json.get("items") if found.status == 200 else [])
-    count = stranger.get(f"{_EVENTS}/count", one)
-    _hidden_events(count, count.json if count.status == 200 else 0)
-
-
-def _hidden_events(answer: Answer, found: Any) -> None:
-    answer.must(200, *_FORBIDDEN)
-    answer.expect(not found, "there are no events for another user", found)
+    _nothing(stranger.get(f"{_EVENTS}/search", one), {"items": [], "next_page_id": None})
+    _nothing(stranger.get(f"{_EVENTS}/count", one), 0)
 
 
 @checks("USER-V1-08")

@@ -19,7 +19,7 @@ OUTSIDE = ("../../../../../../etc/passwd", "../escape.txt", "a/../../escape.txt"
 _PASSWORDS = "root:"
 
 
-def _workspace(bench: Bench) -> str:
+def workspace(bench: Bench) -> str:
     """The conversation in whose workspace these checks work."""
 
     def make(bench: Bench) -> str:
@@ -99,7 +99,7 @@ def _listed(bench: Bench, identifier: str, directory: str | None = None) -> list
 @checks("V0-FILES-01")
 def text_round_trip(bench: Bench) -> None:
     """Uploads a text with all kinds of line ends and reads it."""
-    identifier, name = _workspace(bench), new_name()
+    identifier, name = workspace(bench), new_name()
     _upload(bench, identifier, {name: TEXT.encode()})
     _holds(bench, identifier, name, TEXT)
 
@@ -107,7 +107,7 @@ def text_round_trip(bench: Bench) -> None:
 @checks("V0-FILES-02")
 def binary_round_trip(bench: Bench) -> None:
     """Uploads all bytes there are, and 300 kB of random ones, and compares what the archive has."""
-    identifier = _workspace(bench)
+    identifier = workspace(bench)
     files = {new_name(".bin"): BINARY, new_name(".bin"): secrets.token_bytes(300_000)}
     _upload(bench, identifier, files)
     answer, archive = _archive(bench, identifier)
@@ -133,7 +133,7 @@ def _difference(found: bytes | None, wanted: bytes) -> str:
 @checks("V0-FILES-03")
 def empty_file(bench: Bench) -> None:
     """Uploads a file without content, and reads it."""
-    identifier, name = _workspace(bench), new_name()
+    identifier, name = workspace(bench), new_name()
     _upload(bench, identifier, {name: b""})
     _holds(bench, identifier, name, "")
 
@@ -141,7 +141,7 @@ def empty_file(bench: Bench) -> None:
 @checks("V0-FILES-04")
 def names_in_any_script(bench: Bench) -> None:
     """Uploads files with names in several scripts and with blanks, lists and reads them."""
-    identifier, some = _workspace(bench), secrets.token_hex(4)
+    identifier, some = workspace(bench), secrets.token_hex(4)
     for name in (f"Größe {some}.txt", f"会话-{some}.txt", f"a 'quoted' & {some}+100%.txt", f".hidden-{some}"):
         _upload(bench, identifier, {name: name.encode()})
         _holds(bench, identifier, name, name)
@@ -152,7 +152,7 @@ def names_in_any_script(bench: Bench) -> None:
 @checks("V0-FILES-05")
 def several_files(bench: Bench) -> None:
     """Uploads twelve files at once, and reads each."""
-    identifier = _workspace(bench)
+    identifier = workspace(bench)
     files = {new_name(): f"file {number}".encode() for number in range(12)}
     _upload(bench, identifier, files)
     for name, content in files.items():
@@ -162,7 +162,7 @@ def several_files(bench: Bench) -> None:
 @checks("V0-FILES-06")
 def nested(bench: Bench) -> None:
     """Uploads a file below two directories that are not there, reads it and lists the inner one."""
-    identifier, name = _workspace(bench), new_name()
+    identifier, name = workspace(bench), new_name()
     folder = f"kit-{secrets.token_hex(4)}/inner"
     _upload(bench, identifier, {f"{folder}/{name}": b"deep down"})
     _holds(bench, identifier, f"{folder}/{name}", "deep down")
@@ -173,7 +173,7 @@ def nested(bench: Bench) -> None:
 @checks("V0-FILES-07")
 def replacing(bench: Bench) -> None:
     """Uploads a long text and then a short one by the same name."""
-    identifier, name = _workspace(bench), new_name()
+    identifier, name = workspace(bench), new_name()
     for text in ("a long text that comes first\n" * 50, "short"):
         _upload(bench, identifier, {name: text.encode()})
         _holds(bench, identifier, name, text)
@@ -181,7 +181,7 @@ def replacing(bench: Bench) -> None:
 
 def _skipped(bench: Bench, names: Sequence[str]) -> None:
     """Upload files that must not be stored, each beside one that must."""
-    identifier = _workspace(bench)
+    identifier = workspace(bench)
     for name in names:
         good = new_name()
         answer = _send(bench, identifier, {name: b"not here", good: b"here"}).must(200)
@@ -208,7 +208,7 @@ def absolute_names(bench: Bench) -> None:
 @checks("V0-FILES-10")
 def no_files(bench: Bench) -> None:
     """Uploads a file in a field by another name."""
-    identifier = _workspace(bench)
+    identifier = workspace(bench)
     parts = [("attachment", (new_name(), b"content", "text/plain"))]
     bench.app.post(path(identifier, "/upload-files"), files=parts).must(422)
 
@@ -216,7 +216,7 @@ def no_files(bench: Bench) -> None:
 @checks("V0-FILES-11")
 def broken_off(bench: Bench) -> None:
     """Sends two files in a body that ends in the middle of the second, and looks for the first."""
-    identifier, whole, broken = _workspace(bench), new_name(), new_name()
+    identifier, whole, broken = workspace(bench), new_name(), new_name()
     head = 'Content-Disposition: form-data; name="files"; filename="{}"\r\nContent-Type: text/plain\r\n\r\n'
     body = f"--b\r\n{head.format(whole)}whole\r\n--b\r\n{head.format(broken)}brok".encode()
     answer = bench.app.request(
@@ -233,7 +233,7 @@ def broken_off(bench: Bench) -> None:
 @checks("V0-FILES-12")
 def listing(bench: Bench) -> None:
     """Uploads a file and lists the workspace."""
-    identifier, name = _workspace(bench), new_name()
+    identifier, name = workspace(bench), new_name()
     _upload(bench, identifier, {name: b"listed"})
     entries = _listed(bench, identifier)
     bench.expect(
@@ -244,21 +244,21 @@ def listing(bench: Bench) -> None:
 @checks("V0-FILES-13")
 def listing_nothing(bench: Bench) -> None:
     """Lists a directory that does not exist."""
-    answer = bench.app.get(path(_workspace(bench), "/list-files"), {"path": new_name("")}).must(404)
+    answer = bench.app.get(path(workspace(bench), "/list-files"), {"path": new_name("")}).must(404)
     answer.expect(answer.pick("error"), "`error` says why")
 
 
 @checks("V0-FILES-14")
 def reading_nothing(bench: Bench) -> None:
     """Reads a file that does not exist."""
-    answer = _read(bench, _workspace(bench), new_name()).must(404)
+    answer = _read(bench, workspace(bench), new_name()).must(404)
     answer.expect(answer.pick("error"), "`error` says why")
 
 
 @checks("V0-FILES-15")
 def refuses_paths(bench: Bench) -> None:
     """Reads, lists and compares paths that lead out of the workspace, and absolute ones."""
-    identifier = _workspace(bench)
+    identifier = workspace(bench)
     for outside in (*OUTSIDE, "/etc/passwd"):
         for rest, parameter in (("/select-file", "file"), ("/list-files", "path"), ("/git/diff", "path")):
             answer = bench.app.get(path(identifier, rest), {parameter: outside}).must(400)
@@ -268,7 +268,7 @@ def refuses_paths(bench: Bench) -> None:
 @checks("V0-FILES-16")
 def reaches_nothing_outside(bench: Bench) -> None:
     """Tries to read a file of the system in several spellings."""
-    identifier = _workspace(bench)
+    identifier = workspace(bench)
     tricks = (
         *OUTSIDE,
         "/etc/passwd",
@@ -288,7 +288,7 @@ def reaches_nothing_outside(bench: Bench) -> None:
 @checks("V0-FILES-17")
 def binary_is_no_text(bench: Bench) -> None:
     """Uploads a binary file and reads it as text."""
-    identifier, name = _workspace(bench), new_name(".bin")
+    identifier, name = workspace(bench), new_name(".bin")
     _upload(bench, identifier, {name: BINARY})
     _read(bench, identifier, name).must(415)
 
@@ -296,13 +296,13 @@ def binary_is_no_text(bench: Bench) -> None:
 @checks("V0-FILES-18")
 def reading_without_a_name(bench: Bench) -> None:
     """Reads a file without naming one."""
-    bench.app.get(path(_workspace(bench), "/select-file")).must(422)
+    bench.app.get(path(workspace(bench), "/select-file")).must(422)
 
 
 @checks("V0-FILES-19")
 def zipping(bench: Bench) -> None:
     """Uploads files, downloads the archive, and compares names and contents."""
-    identifier = _workspace(bench)
+    identifier = workspace(bench)
     files = {new_name(): TEXT.encode(), new_name(): b"", new_name(".bin"): BINARY}
     _upload(bench, identifier, files)
     answer, archive = _archive(bench, identifier)
@@ -319,7 +319,7 @@ def zipping(bench: Bench) -> None:
 @checks("V0-FILES-20")
 def git_is_left_out(bench: Bench) -> None:
     """Looks for `.git` in the list and in the archive."""
-    identifier = _workspace(bench)
+    identifier = workspace(bench)
     _upload(bench, identifier, {new_name(): b"something"})
     entries = [entry.rstrip("/") for entry in _listed(bench, identifier)]
     bench.expect(".git" not in entries, "`.git` is not listed", entries)
@@ -331,7 +331,7 @@ def git_is_left_out(bench: Bench) -> None:
 @checks("V0-FILES-21")
 def kept_apart(bench: Bench) -> None:
     """Uploads a file to one conversation and looks for it in another."""
-    identifier, name = _workspace(bench), new_name()
+    identifier, name = workspace(bench), new_name()
     _upload(bench, identifier, {name: b"mine"})
     other = bench.v0.running()
     answer = _read(bench, other, name)
@@ -343,12 +343,12 @@ def kept_apart(bench: Bench) -> None:
 @checks("V0-FILES-22")
 def survive_a_stop(bench: Bench) -> None:
     """Uploads a file, stops and starts the conversation, and reads it."""
-    identifier, name = _workspace(bench), new_name()
+    identifier, name = workspace(bench), new_name()
     _upload(bench, identifier, {name: TEXT.encode()})
     with bench.arranging("a stop"):
         bench.app.post(path(identifier, "/stop")).needs(200)
         bench.v0.await_status(identifier, "STOPPED")
-    _holds(bench, _workspace(bench), name, TEXT)
+    _holds(bench, workspace(bench), name, TEXT)
 
 
 def _changes(bench: Bench, identifier: str) -> Answer:
@@ -358,7 +358,7 @@ def _changes(bench: Bench, identifier: str) -> Answer:
 @checks("V0-GIT-01")
 def new_files_are_changes(bench: Bench) -> None:
     """Uploads a file and looks for it among the changes."""
-    identifier, name = _workspace(bench), new_name()
+    identifier, name = workspace(bench), new_name()
     _upload(bench, identifier, {name: b"new\n"})
     answer = _changes(bench, identifier)
     found = [change["status"] for change in answer.json if change["path"] == name]
@@ -368,7 +368,7 @@ def new_files_are_changes(bench: Bench) -> None:
 @checks("V0-GIT-02")
 def changes_are_in_order(bench: Bench) -> None:
     """Uploads files and looks at the order of the changes."""
-    identifier = _workspace(bench)
+    identifier = workspace(bench)
     _upload(bench, identifier, dict.fromkeys((f"z{new_name()}", f"a{new_name()}", f"m{new_name()}"), b"x"))
     answer = _changes(bench, identifier)
     paths = [change["path"] for change in answer.json]
@@ -378,7 +378,7 @@ def changes_are_in_order(bench: Bench) -> None:
 @checks("V0-GIT-03")
 def difference_of_a_new_file(bench: Bench) -> None:
     """Uploads a file and asks for its difference."""
-    identifier, name = _workspace(bench), new_name()
+    identifier, name = workspace(bench), new_name()
     _upload(bench, identifier, {name: b"one\ntwo\n"})
     answer = bench.app.get(path(identifier, "/git/diff"), {"path": name}).must(200)
     answer.has(modified="one\ntwo\n", original="")
@@ -387,7 +387,7 @@ def difference_of_a_new_file(bench: Bench) -> None:
 @checks("V0-GIT-04")
 def difference_of_nothing(bench: Bench) -> None:
     """Asks for the difference of a file that never was, and of none."""
-    identifier = _workspace(bench)
+    identifier = workspace(bench)
     answer = bench.app.get(path(identifier, "/git/diff"), {"path": new_name()}).must(404)
     answer.expect(answer.pick("error"), "`error` says why")
     bench.app.get(path(identifier, "/git/diff")).must(422)
