@@ -114,16 +114,6 @@ class Document:
             return None
         return frozenset(method.upper() for method in self.content["paths"][found[0]] if method in METHODS)
 
-    def methods_of(self, path: str) -> frozenset[str]:
-        """The methods of all paths that this one could be, such as those of `/{id}` for `/count`."""
-        return frozenset(
-            method.upper()
-            for template, pattern in self._templates
-            if pattern.fullmatch(path)
-            for method in self.content["paths"][template]
-            if method in METHODS
-        )
-
     def has(self, operation_id: str) -> bool:
         return operation_id in self.operations
 
