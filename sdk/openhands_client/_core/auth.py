@@ -6,6 +6,7 @@ import ipaddress
 import json
 import re
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -23,6 +24,7 @@ from .commands import Flow, Request, Response, alone, call_back, send
 
 SESSION_KEY_HEADER = "X-Session-API-Key"
 TOKEN_TIMEOUT = 30.0  # seconds
+LATEST = 4  # so many credentials that have served are remembered
 _HOST_NAME = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?")
 _HEADER_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")  # what HTTP libraries send as it is
 
@@ -196,6 +198,9 @@ class Endpoint:
     base_url: str
     static_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     auth: Auth | None = None
+    _served: deque[Credentials] = field(
+        default_factory=lambda: deque(maxlen=LATEST), init=False, repr=False, compare=False
+    )
 
     @classmethod
     def app(
@@ -248,6 +253,15 @@ class Endpoint:
             {name: value for name, value in refused.items() if name not in self.static_headers}
         )
         return (yield from self.auth.renew(ours))
+
+    def note_served(self, headers: Credentials) -> None:
+        """The server took these headers."""
+        if self.auth is not None and headers not in self._served:
+            self._served.append(headers)
+
+    def has_served(self, headers: Credentials) -> bool:
+        """Whether the server took them before; of the latest ones."""
+        return headers in self._served
 
     def socket_url(self, path: str) -> str:
         return "ws" + self.base_url.removeprefix("http") + path

@@ -23,6 +23,7 @@ Answer = TypeVar("Answer", Response, Body)
 logger = logging.getLogger("openhands_client")
 
 MAX_REDIRECTS = 5
+RENEWALS = 4  # for one request; tokens that serve so few requests are no use
 
 
 # What finds out what became of a request after a failure that leaves it open: the result where the server
@@ -127,13 +128,23 @@ def read_all(body: Body) -> Flow[Response]:
 
 
 def _reach(endpoint: Endpoint, request: Request, perform: Callable[[Request], Flow[Answer]]) -> Flow[Answer]:
-    """The answer behind all redirects; after a refusal, that to renewed credentials."""
+    """The answer behind all redirects; after a refusal, that to renewed credentials.
+
+    They are renewed once, and once more only where the renewed ones have served another request: then they were
+    good, and have expired in turn.
+    """
     headers = yield from endpoint.headers()
-    answer = yield from _follow(endpoint, request, headers, perform)
-    if _is_refusal(_head(answer)) and (yield from endpoint.renew(headers)):
+    for turn in range(RENEWALS):
+        answer = yield from _follow(endpoint, request, headers, perform)
+        if not _is_refusal(_head(answer)):
+            endpoint.note_served(headers)
+            return answer
+        worn_out = _head(answer).status_code == 401 and endpoint.has_served(headers)
+        if (turn > 0 and not worn_out) or not (yield from endpoint.renew(headers)):
+            return answer
         yield from _discard(answer)
-        answer = yield from _follow(endpoint, request, (yield from endpoint.headers()), perform)
-    return answer
+        headers = yield from endpoint.headers()
+    return (yield from _follow(endpoint, request, headers, perform))
 
 
 def _is_refusal(response: Response) -> bool:

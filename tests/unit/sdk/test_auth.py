@@ -11,10 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openhands_client import errors
+from openhands_client._core import auth
 from openhands_client._core import operations as ops
-from openhands_client._core.auth import SESSION_KEY_HEADER, Auth, BearerAuth, Endpoint, OAuth2Auth, origin_of
+from openhands_client._core.auth import (
+    SESSION_KEY_HEADER,
+    Auth,
+    BearerAuth,
+    Credentials,
+    Endpoint,
+    OAuth2Auth,
+    origin_of,
+)
 from openhands_client._core.commands import Response
-from openhands_client._core.pipeline import call
+from openhands_client._core.pipeline import RENEWALS, call
 from tests.unit.sdk.playing import PATIENT, Clock, Player, Script, answer, session_on
 
 SECRET = "hunter2-hunter2"
@@ -301,3 +310,55 @@ def test_oauth_shows_nothing_and_takes_no_token_to_another_process() -> None:
     twin = pickle.loads(pickle.dumps(auth))  # noqa: S301 - what we have just written ourselves
     assert player.play(twin.headers()) == {"Authorization": "Bearer theirs"}
     assert SECRET not in f"{auth!r} {player.requests!r}"
+
+
+# Tokens that expire while a request waits for its turn
+
+
+class Believing:
+    """A server that believes each token for so many requests."""
+
+    def __init__(self, **uses: int) -> None:
+        self._uses = uses
+        self.seen: list[str] = []
+
+    def __call__(self, command: Any) -> Response:
+        token = command.request.headers["Authorization"].removeprefix("Bearer ")
+        self.seen.append(token)
+        left = self._uses.get(token, 0)
+        self._uses[token] = left - 1
+        return answer({"status": "ok"}, 200 if left > 0 else 401)
+
+
+@pytest.mark.parametrize(
+    ("served", "sent"),
+    [([], ["one", "two"]), (["two"], ["one", "two", "three"]), (["one"], ["one", "two"])],
+    ids=["never good", "good in between", "an older one was"],
+)
+def test_a_renewed_token_that_is_refused_is_renewed_again_if_it_was_good(
+    served: list[str], sent: list[str]
+) -> None:
+    tokens = iter(["one", "two", "three"])
+    peer = Believing(three=1)
+    player = Player(peer)
+    session = session_on(player.clock, auth=BearerAuth(lambda: next(tokens)))
+    for token in served:  # by other requests, meanwhile
+        session.endpoint.note_served(Credentials({"Authorization": f"Bearer {token}"}))
+    if len(sent) == 3:
+        player.play(call(session, ops.ALIVE))
+    else:
+        with pytest.raises(errors.AuthenticationError):
+            player.play(call(session, ops.ALIVE))
+    assert peer.seen == sent
+
+
+def test_a_request_is_not_renewed_for_ever() -> None:
+    numbers = [str(number) for number in range(100)]
+    tokens = iter(numbers)
+    player = Player(lambda command: answer({}, 401))
+    session = session_on(player.clock, auth=BearerAuth(lambda: next(tokens)))
+    for token in numbers[: auth.LATEST]:
+        session.endpoint.note_served(Credentials({"Authorization": f"Bearer {token}"}))
+    with pytest.raises(errors.AuthenticationError):
+        player.play(call(session, ops.ALIVE))
+    assert len(player.requests) == RENEWALS + 1
