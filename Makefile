@@ -41,6 +41,9 @@ chaos: bootstrap-dev  ## Play a thousand conversations while everything goes wro
 interop: bootstrap-dev  ## Run the quickstart against a real OpenHands server
 	@$(BIN)/python -m pytest -m interop -rs tests/interop tests/chaos $(ARGS)
 
+mutants: bootstrap-dev  ## Let the contract kit judge wrong servers, and print its score (ARGS=--quick)
+	@OPENHANDS_TEST_SEED=$(SEED) $(BIN)/python -m tests.contract.mutants $(ARGS)
+
 bench: bootstrap-dev  ## Measure the speed ratios (SMOKE=1: a short run)
 	@$(BIN)/python -m benchmarks $(if $(SMOKE),--smoke) $(ARGS)
 

@@ -128,9 +128,17 @@ def _asking(bench: Bench) -> tuple[Started, dict[str, Any]]:
         )
         status = bench.v1.await_status(started, _WAITING, "finished", "error", "stuck")
     if status != _WAITING:
+        unasked = [event["id"] for event in bench.v1.events(started) if _is_held_for_confirmation(event)]
+        bench.expect(not unasked, "with `AlwaysConfirm` nothing is done unasked", unasked)
         raise Skipped(f"the agent did nothing that needs confirmation (it is {status})")
     actions = [event for event in bench.v1.events(started) if event["kind"] == "ActionEvent"]
     return started, actions[-1]
+
+
+def _is_held_for_confirmation(event: dict[str, Any]) -> bool:
+    """Is it an action that waits for the user? To finish never does."""
+    kind = (event.get("action") or {}).get("kind")
+    return event["kind"] == "ActionEvent" and kind not in (None, "FinishAction")
 
 
 def _respond(bench: Bench, started: Started, body: dict[str, Any]) -> Answer:

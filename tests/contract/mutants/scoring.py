@@ -76,13 +76,17 @@ class Score:
         yield f"{len(self.verdicts)} mutants: {self.caught:.1%} caught, {self.named:.1%} named rightly"
 
 
-def score(mutants: Iterable[Mutant], seed: int) -> Iterator[Verdict]:
-    """Judge mutants one after the other."""
+def score(mutants: Iterable[Mutant], seed: int, *, wholly: bool = True) -> Iterator[Verdict]:
+    """Judge mutants one after the other.
+
+    Args:
+        wholly: let a whole run have its say about those that their own requirements do not catch.
+    """
     for mutant in mutants:
-        yield verdict_on(mutant, seed)
+        yield verdict_on(mutant, seed, wholly=wholly)
 
 
-def verdict_on(mutant: Mutant, seed: int) -> Verdict:
+def verdict_on(mutant: Mutant, seed: int, *, wholly: bool = True) -> Verdict:
     """Judge a mutant by what it breaks; by everything else only when that shows nothing.
 
     What has checks of its own comes first: the rest needs a whole run to be seen.
@@ -91,7 +95,7 @@ def verdict_on(mutant: Mutant, seed: int) -> Verdict:
     checked = [one for one in due if one.id in load_all()]
     rest = [one for one in select() if one not in checked]
     other = ""
-    for requirements in (checked, rest):
+    for requirements in (checked, rest if wholly else []):
         accused, other = _accused(mutant, requirements, seed) if requirements else ((), other)
         if accused:
             return Verdict(mutant, accused)
