@@ -153,13 +153,13 @@ def default_limit(bench: Bench) -> None:
 
 @checks("V0-LIST-11")
 def says_the_same(bench: Bench) -> None:
-    """Compares a stopped conversation's entry in the list with its own answer."""
-    identifier = bench.v0.stopped()
-    own = bench.v0.status(identifier).must(200).json
-    (entry,) = [entry for entry in bench.v0.listed() if entry["conversation_id"] == identifier]
+    """Compares the entries of a stopped and a running conversation in the list with their own answers."""
     fluid = {"num_connections", "last_updated_at"}
-    different = {name for name in own.keys() | entry.keys() if own.get(name) != entry.get(name)} - fluid
-    bench.expect(not different, "both say the same", f"different: {sorted(different)}")
+    for identifier in (bench.v0.stopped(), bench.v0.running()):
+        own = bench.v0.status(identifier).must(200).json
+        (entry,) = [entry for entry in bench.v0.listed() if entry["conversation_id"] == identifier]
+        different = {name for name in own.keys() | entry.keys() if own.get(name) != entry.get(name)} - fluid
+        bench.expect(not different, "both say the same", f"different: {sorted(different)}")
 
 
 @checks("V0-LIST-12")

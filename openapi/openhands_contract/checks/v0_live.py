@@ -23,7 +23,7 @@ _PROTOCOL = {"EIO": "4"}
 # Of what the environment observes, this is told live.
 _TOLD = frozenset({"agent_state_changed", "recall", "run", "error"})
 # What makes an event what it is; other fields may be there only live, or only in what is stored.
-_SAYING = ("action", "observation", "args", "content", "extras", "cause")
+_SAYING = ("action", "observation", "message", "args", "content", "extras", "cause")
 
 
 def knock(bench: Bench, **query: Any) -> V0Stream:

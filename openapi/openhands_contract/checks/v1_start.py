@@ -58,7 +58,7 @@ def answers_with_a_task(bench: Bench) -> None:
 @checks("V1-START-02")
 def ready_has_ids(bench: Bench) -> None:
     """Starts a conversation, waits for READY, and looks for what the task names."""
-    task = _ended(bench, _in_workshop(bench))
+    task = _ended(bench, {})  # on its own: were the ids missing, no other conversation could be used
     bench.expect(task["status"] == "READY", "the task becomes READY", task)
     for name in ("app_conversation_id", "sandbox_id", "agent_server_url"):
         bench.expect(task.get(name), f"`{name}` is set", task)
@@ -213,8 +213,9 @@ def _bare(identifier: str | None) -> str:
 def repeats_the_request(bench: Bench) -> None:
     """Starts a conversation and compares the request in the task."""
     sandbox = bench.v1.workshop().sandbox_id
-    answer = _post(bench, {"sandbox_id": sandbox, "agent_type": "default", "pr_number": [7]}).must(200)
-    for name, wanted in (("sandbox_id", sandbox), ("agent_type", "default"), ("pr_number", [7])):
+    asked = {"sandbox_id": sandbox, "agent_type": "default", "pr_number": [7], "title": "As asked for"}
+    answer = _post(bench, asked).must(200)
+    for name, wanted in asked.items():
         found = answer.pick("request", name)
         answer.expect(found == wanted, f"`request.{name}` is {wanted!r}", found)
     with bench.arranging("the end of the start"):

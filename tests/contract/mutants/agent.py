@@ -12,7 +12,17 @@ from openhands_reference_server.domain import confirmation, v0_live
 from openhands_reference_server.domain.changes import Event
 from openhands_reference_server.http import sockets
 from openhands_reference_server.live import Follower
-from tests.contract.mutants.machinery import AGENT, CONVERSATION, Reply, before, inside, on, set_query
+from tests.contract.mutants.machinery import (
+    AGENT,
+    CONVERSATION,
+    Reply,
+    before,
+    inside,
+    on,
+    send_with,
+    sent_with,
+    set_query,
+)
 
 EVENTS = f"{CONVERSATION}/events"
 
@@ -65,15 +75,6 @@ def rejection_ignored() -> Iterator[object]:
         confirm(self, conversation_id, accept=True, reason=reason, **more)
 
     with patch.object(AgentSide, "confirm", always):
-        yield
-
-
-@inside("Pausing an agent is answered, and it goes on.", "AGENT-CONV-*")
-def agent_pause_ignored() -> Iterator[object]:
-    def pause(self: AgentSide, conversation_id: str) -> None:
-        """Nothing is paused."""
-
-    with patch.object(AgentSide, "pause", pause):
         yield
 
 
@@ -156,10 +157,7 @@ def download_lacks_a_byte(reply: Reply) -> None:
     server=AGENT,
 )
 def upload_corrupts_bytes(environ: dict[str, Any]) -> None:
-    import io
-
-    data = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(bytes(byte if byte < 128 else 63 for byte in data))
+    send_with(environ, bytes(byte if byte < 128 else 63 for byte in sent_with(environ)))
 
 
 # -- WebSockets -------------------------------------------------------------------------------------

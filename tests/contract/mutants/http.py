@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
@@ -130,10 +131,12 @@ def errors_tell_the_key(reply: Reply) -> None:
         reply.json["sent_key"] = key
 
 
-@on("GET /api/settings", "Settings tell the key of the model.", "SETTINGS-01")
+@on("GET|POST /api/settings", "Settings tell the key of the model.", "SETTINGS-01")
 def settings_tell_keys(reply: Reply) -> None:
-    if reply.is_ok:
-        reply.json["llm_api_key"] = "sk-the-key-of-the-model"
+    if reply.request.method == "POST":
+        reply.memory["sent"] = json.loads(reply.sent)
+    elif reply.is_ok and isinstance(reply.memory.get("sent"), dict):
+        reply.json["llm_api_key"] = reply.memory["sent"].get("llm_api_key")
 
 
 @on(

@@ -7,6 +7,7 @@ requirements of which at least one has to be named by whoever judges the server.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +36,7 @@ class Reply:
     """An answer of the reference server on its way to the client.
 
     Attributes:
+        sent: the body of the request.
         memory: kept between the answers of one server.
     """
 
@@ -42,6 +44,7 @@ class Reply:
     status: int
     headers: Headers
     body: bytes
+    sent: bytes
     memory: dict[str, Any]
 
     @cached_property
@@ -231,15 +234,29 @@ def _changed(
     start_response: Callable[..., Any],
     memory: dict[str, Any],
 ) -> Iterable[bytes]:
+    sent = sent_with(environ)
     parts, status, headers = run_wsgi_app(application, environ, buffered=True)
     body = b"".join(parts)
-    reply = Reply(Request(environ), int(status.split()[0]), headers, body, memory)
+    reply = Reply(Request(environ), int(status.split()[0]), headers, body, sent, memory)
     change(reply)
     content = reply.finished()
     if environ["REQUEST_METHOD"] != "HEAD" and "Content-Length" in reply.headers:
         reply.headers["Content-Length"] = str(len(content))
     start_response(f"{reply.status} Mutated", list(reply.headers.items()))
     return [content]
+
+
+def sent_with(environ: dict[str, Any]) -> bytes:
+    """The body of a request, which can still be read."""
+    data = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(data)
+    return bytes(data)
+
+
+def send_with(environ: dict[str, Any], data: bytes) -> None:
+    """Give a request another body."""
+    environ["wsgi.input"] = io.BytesIO(data)
+    environ["CONTENT_LENGTH"] = str(len(data))
 
 
 def set_query(environ: dict[str, Any], **values: str | None) -> None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from openhands_reference_server.domain import identifiers, v0
+from openhands_reference_server.domain import v0
 from openhands_reference_server.domain.event_log import NumberedFilter
 from openhands_reference_server.domain.v0_requests import details_of
 from openhands_reference_server.http import v0_conversations
 from openhands_reference_server.workspace import files, paths
 from openhands_reference_server.world import World
-from tests.contract.mutants.machinery import CONVERSATION, Reply, before, inside, on, set_query
+from tests.contract.mutants.machinery import (
+    CONVERSATION,
+    Reply,
+    before,
+    inside,
+    on,
+    send_with,
+    sent_with,
+    set_query,
+)
 
 LIST = "/api/conversations"
 
@@ -119,10 +127,11 @@ def events_of_nobody(reply: Reply) -> None:
         reply.answer(200, {"events": [], "has_more": False})
 
 
-@inside("An id of 101 characters is looked up instead of refused.", "V0-ID-04", "V0-ID-08")
-def long_ids_are_fine() -> Iterator[object]:
-    with patch.object(identifiers, "MAX_ID_LENGTH", 10_000):
-        yield
+@on(f"GET {CONVERSATION}", "An id of 101 characters is looked up instead of refused.", "V0-ID-04")
+def long_ids_are_fine(reply: Reply) -> None:
+    if reply.status == 400 and "too long" in str(reply.json):
+        envelope = {"status": "error", "message": "Conversation not found"}
+        reply.answer(404, envelope | {"msg_id": "CONVERSATION$NOT_FOUND"})
 
 
 # -- life -------------------------------------------------------------------------------------------
@@ -464,9 +473,7 @@ def diff_is_turned_round(reply: Reply) -> None:
 
 def _sent(environ: dict[str, Any]) -> Any:
     """The JSON body of a request; None when it is none. It can be read again."""
-    length = int(environ.get("CONTENT_LENGTH") or 0)
-    data = environ["wsgi.input"].read(length)
-    environ["wsgi.input"] = io.BytesIO(data)
+    data = sent_with(environ)
     try:
         return json.loads(data)
     except ValueError:
@@ -474,6 +481,4 @@ def _sent(environ: dict[str, Any]) -> Any:
 
 
 def _send(environ: dict[str, Any], body: Any) -> None:
-    data = json.dumps(body).encode()
-    environ["wsgi.input"] = io.BytesIO(data)
-    environ["CONTENT_LENGTH"] = str(len(data))
+    send_with(environ, json.dumps(body).encode())

@@ -216,11 +216,14 @@ def sandbox_pause_ignored() -> Iterator[object]:
         yield
 
 
-@on(f"POST {BOXES}/[^/]+/resume", "Resuming what runs is an error.", "V1-SANDBOX-05", "V1-DOCUMENT-04")
+@on(
+    f"POST {BOXES}/[^/]+/(pause|resume)", "Resuming what runs is an error.", "V1-SANDBOX-05", "V1-DOCUMENT-04"
+)
 def resuming_twice_is_an_error(reply: Reply) -> None:
-    if reply.is_ok and reply.memory.setdefault(reply.request.path, 0):
+    sandbox, _, action = reply.request.path.rpartition("/")
+    if reply.is_ok and action == "resume" and not reply.memory.get(sandbox):
         reply.answer(409, {"detail": "Sandbox is running"})
-    reply.memory[reply.request.path] = 1
+    reply.memory[sandbox] = action == "pause"
 
 
 @on(f"GET {BOXES}(/search)?", "A paused sandbox still shows its key.", "V1-SANDBOX-02")
