@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from openhands_client import models as m
 
 BUFFER = 100  # events that may wait for whoever iterates; then the streams wait
+OPENING = 50  # streams that are opened at the same time; a thousand would overrun most servers
+OPENING_TIME = 2.0  # seconds after which one counts as open, though its conversation has had no event
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ async def watch(conversations: Iterable[AsyncConversation], *, until: Until = "r
     conversation without the extra ``[socketio]`` is asked again and again instead).
     """
     queue: asyncio.Queue[Watched] = asyncio.Queue(BUFFER)
-    tasks = [asyncio.create_task(_follow(one, until, queue)) for one in conversations]
+    gate = asyncio.Semaphore(OPENING)
+    tasks = [asyncio.create_task(_follow(one, until, queue, gate)) for one in conversations]
     left = len(tasks)
     try:
         while left:
@@ -57,12 +60,33 @@ async def watch(conversations: Iterable[AsyncConversation], *, until: Until = "r
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _follow(conversation: AsyncConversation, until: Until, queue: asyncio.Queue[Watched]) -> None:
+async def _follow(
+    conversation: AsyncConversation, until: Until, queue: asyncio.Queue[Watched], gate: asyncio.Semaphore
+) -> None:
+    await gate.acquire()
+    turn = _Turn(gate)
     error = None
     try:
         async with aclosing(conversation.events(until=until)) as events:
             async for event in events:
+                turn.end()
                 await queue.put(Watched(conversation, event))
     except OpenHandsError as failure:
         error = failure
+    finally:
+        turn.end()
     await queue.put(Watched(conversation, error=error))
+
+
+class _Turn:
+    """A place among those that are opening a stream; given back once."""
+
+    def __init__(self, gate: asyncio.Semaphore) -> None:
+        self._gate: asyncio.Semaphore | None = gate
+        self._timer = asyncio.get_running_loop().call_later(OPENING_TIME, self.end)
+
+    def end(self) -> None:
+        self._timer.cancel()
+        if self._gate is not None:
+            self._gate.release()
+            self._gate = None
