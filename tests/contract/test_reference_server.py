@@ -37,3 +37,10 @@ def assert_conforms(report: Report) -> None:
 def test_it_keeps_every_requirement() -> None:
     with ReferenceServer() as server:
         assert_conforms(judge(Site(server.url), select(), settings()))
+
+
+def test_it_keeps_users_apart() -> None:
+    users = {"users": [{"id": "alice", "api_keys": ["alices-key"]}, {"id": "bob", "api_keys": ["bobs-key"]}]}
+    with ReferenceServer(users=users, max_concurrent_conversations=1000) as server:
+        site = Site(server.url, api_key="alices-key", second_api_key="bobs-key")
+        assert_conforms(judge(site, select(only=["USERS-*", "ACCESS-*"]), settings()))

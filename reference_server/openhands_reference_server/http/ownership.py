@@ -1,7 +1,7 @@
 """Conversations and sandboxes of other users: whoever names one learns that it is not theirs.
 
-Lists, counts and batches need nothing of this: they are made of the user's own world, where things of others
-are missing.
+Searches, counts and batches need nothing of this, whatever they filter by: they are made of the user's own
+world, where things of others are missing.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ IsForeign = Callable[[str], bool]
 PERMISSION_DENIED = "AUTHORIZATION$PERMISSION_DENIED"
 _NAMING = (
     "conversation_id",
-    "conversation_id__eq",
     "parent_conversation_id",
     "sandbox_id",
-    "sandbox_id__eq",
 )
 
 

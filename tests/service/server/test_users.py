@@ -184,14 +184,6 @@ def test_others_are_denied_where_a_query_or_body_names_what_is_not_theirs(
         ("POST", f"/api/v1/sandboxes/{sandbox_id}/pause", {}),
         ("POST", f"/api/v1/sandboxes/{sandbox_id}/resume", {}),
         ("DELETE", f"/api/v1/sandboxes/{sandbox_id}", {}),
-        ("GET", "/api/v1/events/search", {"params": {"conversation_id__eq": conversation_id}}),
-        ("GET", "/api/v1/events/count", {"params": {"conversation_id__eq": conversation_id}}),
-        (
-            "GET",
-            "/api/v1/app-conversations/start-tasks/search",
-            {"params": {"conversation_id__eq": conversation_id}},
-        ),
-        ("GET", "/api/v1/app-conversations/search", {"params": {"sandbox_id__eq": sandbox_id}}),
         ("POST", "/api/v1/app-conversations", {"json": {"parent_conversation_id": conversation_id}}),
         ("POST", "/api/v1/app-conversations", {"json": {"conversation_id": conversation_id}}),
         ("POST", "/api/v1/app-conversations", {"json": {"sandbox_id": sandbox_id}}),
@@ -202,6 +194,18 @@ def test_others_are_denied_where_a_query_or_body_names_what_is_not_theirs(
     for method, path, more in requests:
         answer = bob(method, path, **more)
         assert (answer.status_code, answer.json().get("msg_id")) == (403, DENIED), (method, path, answer.text)
+
+
+def test_searches_do_not_find_what_belongs_to_others(bob: Caller, of_alice_v1: dict[str, Any]) -> None:
+    by_conversation = {"conversation_id__eq": of_alice_v1["id"]}
+    by_sandbox = {"sandbox_id__eq": of_alice_v1["sandbox_id"]}
+    for path, filters in [
+        ("/api/v1/events", by_conversation),
+        ("/api/v1/app-conversations/start-tasks", by_conversation),
+        ("/api/v1/app-conversations", by_sandbox),
+    ]:
+        assert bob("GET", f"{path}/search", params=filters).json()["items"] == []
+        assert bob("GET", f"{path}/count", params=filters).json() == 0
 
 
 def test_batches_have_null_for_what_belongs_to_others(
