@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, NoReturn, Self
@@ -76,13 +77,14 @@ class Stream:
         key = str(query.get("session_api_key") or "")
         if (encoded := quote(key, safe="")) != key:
             bench.lab.redact.learn(encoded, "$KEY")
+        self._open = ExitStack()
         self._connection: ClientConnection | None = None
         self.status = self._connect()
         bench.later(self.close)
 
     def _connect(self) -> int:
         try:
-            self._connection = connect(
+            opening = connect(
                 self._url.replace("http", "ws", 1),
                 additional_headers=self._headers,
                 open_timeout=self.bench.lab.site.timeout,
@@ -90,6 +92,7 @@ class Stream:
                 max_size=_LARGEST_FRAME,
                 proxy=None,
             )
+            self._connection = self._open.enter_context(opening)
         except InvalidStatus as refusal:
             return refusal.response.status_code
         except (OSError, WebSocketException, EOFError) as error:
@@ -103,8 +106,7 @@ class Stream:
 
     def close(self) -> None:
         """Say goodbye."""
-        if self._connection is not None:
-            self._connection.close()
+        self._open.close()
 
     def send(self, text: str) -> None:
         """Send a frame.

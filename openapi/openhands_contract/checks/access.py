@@ -89,7 +89,7 @@ def wrong_keys(bench: Bench) -> None:
         if wrong != key:
             bench.with_key(wrong).get(CONVERSATIONS).must(401)
             bench.with_key(wrong).post(CONVERSATIONS, {}).must(401)
-    for headers in ({KEY_HEADER: ""}, {"Authorization": "Bearer "}, {"Authorization": "Basic Og=="}):
+    for headers in ({KEY_HEADER: ""}, {"Authorization": "Bearer"}, {"Authorization": "Basic Og=="}):
         bench.nobody.get(CONVERSATIONS, headers=headers).must(401)
 
 
