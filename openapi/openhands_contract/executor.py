@@ -76,9 +76,9 @@ class _Run:
         self._generated: Mapping[str, generated.Finding] = {}
 
     def what_to_do_for(self, requirements: Sequence[Requirement]) -> Sequence[Requirement]:
-        """The requirements whose checks have to run: all of them where observers need something to see."""
+        """The requirements whose checks have to run: all of them where observers would see nothing otherwise."""
         tested = self._checks.keys() | generated.REQUIREMENTS
-        if all(requirement.id in tested for requirement in requirements):
+        if not requirements or any(requirement.id in tested for requirement in requirements):
             return requirements
         site = self._lab.site
         return [requirement for requirement in select(site.profile) if site.dialect in requirement.dialects]

@@ -7,8 +7,9 @@ from itertools import groupby
 from pathlib import Path
 from xml.etree import ElementTree
 
-from openhands_contract.outcome import Evidence, Outcome, Result
+from openhands_contract.outcome import Outcome, Result
 from openhands_contract.reports import Report
+from openhands_contract.reports.plain import evidence_text
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _UNJUDGED = (Outcome.SKIPPED, Outcome.UNSUPPORTED)
@@ -72,7 +73,7 @@ def _case(suite: ElementTree.Element, report: Report, result: Result) -> None:
             for evidence in result.evidence:
                 message = _clean(report, requirement.sentence)
                 failure = ElementTree.SubElement(case, "failure", message=message, type=requirement.level)
-                failure.text = _clean(report, _told(report, result, evidence))
+                failure.text = _clean(report, evidence_text(report, evidence))
         case Outcome.SKIPPED | Outcome.UNSUPPORTED:
             ElementTree.SubElement(case, "skipped", message=_clean(report, result.reason))
         case Outcome.NOT_REACHED | Outcome.ENGINE_ERROR:
@@ -80,12 +81,6 @@ def _case(suite: ElementTree.Element, report: Report, result: Result) -> None:
             ElementTree.SubElement(case, "error", message=message, type=result.outcome)
         case Outcome.PASSED:
             return
-
-
-def _told(report: Report, result: Result, evidence: Evidence) -> str:
-    requests = [f"$ {request}" for request in (*evidence.steps, evidence.request) if request]
-    lines = [f"expected: {evidence.expected}", f"found: {evidence.found}", *requests, evidence.answer]
-    return "\n".join([*lines, f"again: {report.reproduce(result)}"])
 
 
 def _clean(report: Report, text: str) -> str:
