@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 _TIDY_DEADLINE = 60.0
 _SILENCE_TOLERATED = 2
+_ATTEMPTS = 3
 
 
 class Lab:
@@ -149,14 +150,26 @@ class Lab:
             lock = self._making.setdefault(name, threading.Lock())
         with lock:
             if name not in self._shared:
-                try:
-                    self._shared[name] = make(Bench(self))
-                except Stopped as reason:
-                    self._shared[name] = reason
+                self._shared[name] = self._made(make)
         made = self._shared[name]
         if isinstance(made, Stopped):
             raise NotReached(str(made)) if not isinstance(made, NotReached) else made
         return cast("T", made)
+
+    def _made(self, make: Callable[[Bench], T]) -> T | Stopped:
+        """Try a few times: so much hangs on it that a mishap must not decide."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return make(Bench(self))
+            except NotReached:
+                if self.gone is not None:
+                    break
+            except Stopped as reason:
+                return reason
+        try:
+            return make(Bench(self))
+        except Stopped as reason:
+            return reason
 
     # ---- the end -------------------------------------------------------------------------------------------
 

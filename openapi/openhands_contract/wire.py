@@ -91,11 +91,19 @@ class Wire:
         self.url = url.rstrip("/")
         self.headers = dict(headers)
         self._traffic = traffic
-        # trust_env: a proxy from the environment would be another host.
-        self._client = httpx.Client(follow_redirects=False, trust_env=False, timeout=traffic.timeout)
+        self._clients = [self._connected()]
 
     def close(self) -> None:
-        self._client.close()
+        for client in self._clients:
+            client.close()
+
+    @property
+    def _client(self) -> httpx.Client:
+        return self._clients[-1]
+
+    def _connected(self) -> httpx.Client:
+        # trust_env: a proxy from the environment would be another host.
+        return httpx.Client(follow_redirects=False, trust_env=False, timeout=self._traffic.timeout)
 
     def send(
         self,
@@ -138,6 +146,10 @@ class Wire:
             self._traffic.pacer.wait(self._traffic.cancelled)
             exchange = self._once(request, timeout or self._traffic.timeout)
             self._traffic.seen(exchange)
+            if exchange.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                # Some servers reset the connection after a failure, which is no fault of the next request.
+                # The old client is closed at the end: others may be waiting for answers on it.
+                self._clients.append(self._connected())
             if exchange.status != HTTPStatus.TOO_MANY_REQUESTS or not attempts:
                 return exchange
             self._traffic.pacer.refused(exchange.headers.get("retry-after"))
