@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -38,7 +40,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def report(request: pytest.FixtureRequest) -> Report:
     """The run, over the requirements whose tests were selected."""
-    option = request.config.getoption
+    option = partial(_option, request.config)
     if not option("--openhands-url"):
         pytest.skip("there is no server to judge: --openhands-url")
     seed = option("--openhands-seed")
@@ -73,18 +75,24 @@ def test_requirement(requirement_id: str, report: Report, results: Mapping[str, 
             assert result.judged  # noqa: S101  # this is a test
 
 
+def _option(config: pytest.Config, name: str) -> Any:
+    """The value of an option; pytest knows its type, type checkers do not."""
+    return config.getoption(name)
+
+
 def _site(config: pytest.Config) -> Site:
-    dialect: Dialect = config.getoption("--openhands-dialect")
+    option = partial(_option, config)
+    dialect: Dialect = option("--openhands-dialect")
     if dialect not in DIALECTS:
         raise pytest.UsageError(f"--openhands-dialect: choose one of {', '.join(DIALECTS)}")
     try:
         return Site(
-            config.getoption("--openhands-url"),
-            config.getoption("--openhands-agent-url"),
-            Profile(config.getoption("--openhands-profile")),
+            option("--openhands-url"),
+            option("--openhands-agent-url"),
+            Profile(option("--openhands-profile")),
             dialect,
-            config.getoption("--openhands-api-key") or os.environ.get("OPENHANDS_API_KEY"),
-            config.getoption("--openhands-second-api-key") or os.environ.get("OPENHANDS_SECOND_API_KEY"),
+            option("--openhands-api-key") or os.environ.get("OPENHANDS_API_KEY"),
+            option("--openhands-second-api-key") or os.environ.get("OPENHANDS_SECOND_API_KEY"),
         )
     except CannotRun as error:
         raise pytest.UsageError(f"--openhands-url: {error}") from error
