@@ -27,11 +27,11 @@ from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress, bracketed
 from openhands_reference_server.http.oauth import PATH as TOKEN_PATH
 from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
-from openhands_reference_server.namespaces import Storage
 from openhands_reference_server.rates import Rate
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
 from openhands_reference_server.storage import StorageError
 from openhands_reference_server.storage.lock import DirectoryLock
+from openhands_reference_server.storage.place import Storage
 from openhands_reference_server.tenant import ServerOptions
 from openhands_reference_server.tokens import DEFAULT_LIFETIME
 from openhands_reference_server.workspace.files import DEFAULT_UPLOAD_LIMIT, UploadLimits
@@ -56,8 +56,7 @@ class _Settings:
     host: str
     port: int
     agent_port: int
-    data_dir: Path | None
-    lock: DirectoryLock | None
+    storage: Storage
     auth: str
     options: ServerOptions
     recording: files.Recording | None
@@ -72,7 +71,7 @@ class _Settings:
             from openhands_reference_server.replay.front import ReplayFront
 
             return ReplayFront(self.recording, address)
-        return Front(self.options, Storage(self.data_dir, self.lock), address, control=self.control)
+        return Front(self.options, self.storage, address, control=self.control)
 
     def announce(self) -> None:
         """Say that the server answers, and where."""
@@ -83,7 +82,7 @@ class _Settings:
             "OpenHands reference server",
             f"  app server    {self.url(self.port)}  (documentation: {self.url(self.port)}/docs)",
             f"  agent server  {self.url(self.agent_port)}",
-            f"  storage       {self.data_dir or 'in memory'}",
+            f"  storage       {self.storage.describe()}",
             f"  dialect       {self.options.dialect.name}",
             f"  access        {_ACCESS[self.auth]}",
             *([f"  tokens        {self.url(self.port)}{TOKEN_PATH}"] if self.auth == OAUTH else []),
@@ -131,6 +130,13 @@ def main() -> None:
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep everything in this directory; it survives restarts.",
+)
+@click.option(
+    "--database-url",
+    envvar="OPENHANDS_DATABASE_URL",
+    metavar="URL",
+    help="Keep records in PostgreSQL, as postgresql://user@host/database; files go to --data-dir. "
+    "A password is better in the environment, as OPENHANDS_DATABASE_URL: others see arguments.",
 )
 @click.option("--memory", is_flag=True, help="Keep everything in memory (the default).")
 @click.option(
@@ -242,6 +248,7 @@ def serve(
     port: int,
     agent_port: int,
     data_dir: Path | None,
+    database_url: str | None,
     memory: bool,
     auth: str | None,
     users: Path | None,
@@ -267,12 +274,12 @@ def serve(
     Prints `ready URL` on a line of its own when both answer.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    if memory and data_dir is not None:
-        raise click.UsageError("--memory and --data-dir exclude each other.")
+    if memory and (data_dir is not None or database_url is not None):
+        raise click.UsageError("--memory excludes --data-dir and --database-url.")
     if workers != 1:
         raise click.UsageError("--workers must be 1: the state lives in one process.")
-    if replay is not None and data_dir is not None:
-        raise click.UsageError("--replay and --data-dir exclude each other: a recording keeps nothing.")
+    if replay is not None and (data_dir is not None or database_url is not None):
+        raise click.UsageError("--replay excludes --data-dir and --database-url: a recording keeps nothing.")
     key = _key(auth, session_api_key)
     auth = auth or (OPEN if key is None else SESSION_KEY)
     accounts = _accounts(auth, users)
@@ -288,8 +295,7 @@ def serve(
         host=host,
         port=port_of(listeners[0]),
         agent_port=port_of(listeners[1]),
-        data_dir=data_dir,
-        lock=_lock(data_dir),
+        storage=_storage(data_dir, database_url),
         auth=auth,
         control=control,
         options=ServerOptions(
@@ -407,13 +413,20 @@ def _recording(recording: Path) -> files.Recording:
         raise StartFailed(str(error)) from error
 
 
-def _lock(data_dir: Path | None) -> DirectoryLock | None:
-    if data_dir is None:
-        return None
+def _storage(data_dir: Path | None, database_url: str | None) -> Storage:
+    """Where everything is kept; tried at once, so that what is wrong is said before anything is served."""
     try:
-        return DirectoryLock(data_dir)
+        lock = None if data_dir is None else DirectoryLock(data_dir)
+        storage = Storage(data_dir, lock, database_url)
+        if database_url is not None:
+            storage.open().close()
     except StorageError as error:
         raise StartFailed(str(error)) from error
+    except ModuleNotFoundError as error:
+        raise StartFailed(
+            f"--database-url needs {error.name}: pip install 'openhands-client[postgres]'"
+        ) from error
+    return storage
 
 
 def _has_gunicorn() -> bool:

@@ -21,10 +21,11 @@ from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress
 from openhands_reference_server.http.oauth import PATH as TOKEN_PATH
 from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
-from openhands_reference_server.namespaces import PREFIX, Namespace, Storage
+from openhands_reference_server.namespaces import PREFIX, Namespace
 from openhands_reference_server.rates import Rate
 from openhands_reference_server.scheduler import Clock
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
+from openhands_reference_server.storage.place import Storage
 from openhands_reference_server.tenant import ServerOptions
 from openhands_reference_server.tokens import DEFAULT_LIFETIME
 from openhands_reference_server.workspace.files import UploadLimits

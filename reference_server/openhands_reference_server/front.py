@@ -14,12 +14,12 @@ from openhands_reference_server.namespaces import (
     PREFIX,
     Namespace,
     Namespaces,
-    Storage,
     TooManyNamespaces,
     is_name,
     within,
 )
 from openhands_reference_server.scheduler import Clock
+from openhands_reference_server.storage.place import Storage
 from openhands_reference_server.tenant import ServerOptions
 
 CONTROL = "/_control"

@@ -7,12 +7,9 @@ a server with its own world, access, clock, faults and journal, made when it is 
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from openhands_reference_server import storage
@@ -23,15 +20,12 @@ from openhands_reference_server.http.journaling import Environ, Journaling, Star
 from openhands_reference_server.journal import Journal
 from openhands_reference_server.scheduler import Clock
 from openhands_reference_server.storage import Store
-from openhands_reference_server.storage.directory import DirectoryStore
-from openhands_reference_server.storage.lock import DirectoryLock
-from openhands_reference_server.storage.memory import MemoryStore
+from openhands_reference_server.storage.place import Storage
 from openhands_reference_server.tenant import ServerOptions, Tenant
 
 MOST_NAMESPACES = 1000
 PREFIX = "/ns/"
 _NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}")
-_FOLDER = "namespaces"
 
 
 class TooManyNamespaces(Exception):
@@ -41,41 +35,6 @@ class TooManyNamespaces(Exception):
 def is_name(text: str) -> bool:
     """Can a namespace be called so?"""
     return _NAME.fullmatch(text) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """Where a process keeps its worlds: in memory, or in a directory, with the namespaces beneath it.
-
-    Attributes:
-        data_dir: the directory; None: in memory.
-        lock: its lock, if the caller holds it already (and will release it).
-    """
-
-    data_dir: Path | None = None
-    lock: DirectoryLock | None = None
-
-    def open(self, namespace: str | None = None) -> Store:
-        """The store of a namespace, or of the root.
-
-        Raises:
-            StorageError: the directory cannot be used.
-        """
-        if self.data_dir is None:
-            return MemoryStore()
-        if namespace is None:
-            return DirectoryStore(self.data_dir, self.lock)
-        return DirectoryStore(self.data_dir / _FOLDER / namespace)
-
-    def names(self) -> list[str]:
-        """The namespaces that are kept."""
-        folder = None if self.data_dir is None else self.data_dir / _FOLDER
-        return [] if folder is None or not folder.is_dir() else [one.name for one in folder.iterdir()]
-
-    def remove(self, namespace: str) -> None:
-        """Keep it no longer."""
-        if self.data_dir is not None:
-            shutil.rmtree(self.data_dir / _FOLDER / namespace, ignore_errors=True)
 
 
 class Namespace:

@@ -41,6 +41,9 @@ CREATE TABLE IF NOT EXISTS openhands_snapshots (
 CREATE TABLE IF NOT EXISTS openhands_secrets (tenant text PRIMARY KEY, secret bytea NOT NULL);
 """
 
+_LOGS, _SNAPSHOTS = b"openhands_records", b"openhands_snapshots"
+_TABLES = (_LOGS, _SNAPSHOTS, b"openhands_secrets")
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -121,7 +124,7 @@ class PostgresStore:
         """Remove log, snapshot and files."""
         key = (kind, checked_name(thing_id))
         with self._transaction() as connection:
-            for table in (b"openhands_records", b"openhands_snapshots"):
+            for table in (_LOGS, _SNAPSHOTS):
                 connection.execute(
                     b"DELETE FROM " + table + b" WHERE tenant = %s AND kind = %s AND id = %s",
                     (self._tenant, *key),
@@ -227,6 +230,39 @@ class PostgresStore:
                 "the database is in use by another reference server; stop that one or choose another database"
             )
         connection.execute(_SCHEMA)
+
+
+def tenants(url: str) -> list[str]:
+    """All tenants of a database.
+
+    Raises:
+        StorageError: it cannot be asked.
+    """
+    with _asking(url) as connection:
+        return [name for (name,) in connection.execute("SELECT tenant FROM openhands_secrets").fetchall()]
+
+
+def remove_tenant(url: str, tenant: str) -> None:
+    """Delete the records of a tenant and of its parts.
+
+    Raises:
+        StorageError: the database does not do it.
+    """
+    with _asking(url) as connection:
+        for table in _TABLES:
+            connection.execute(
+                b"DELETE FROM " + table + b" WHERE tenant = %s OR starts_with(tenant, %s)",
+                (tenant, f"{tenant}/"),
+            )
+
+
+@contextmanager
+def _asking(url: str) -> Iterator[Connection]:
+    try:
+        with psycopg.connect(_plain(url), connect_timeout=_CONNECT_SECONDS) as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise StorageError(f"cannot use the database: {error}") from error
 
 
 def _plain(url: str) -> str:

@@ -24,6 +24,7 @@ from openhands_reference_server.storage import Kind, StorageError, Store, direct
 from openhands_reference_server.storage.directory import DirectoryStore
 from openhands_reference_server.storage.lock import DirectoryLock
 from openhands_reference_server.storage.memory import MemoryStore
+from openhands_reference_server.storage.place import Storage
 from openhands_reference_server.storage.postgres import PostgresStore
 
 ID = "ab" * 16
@@ -295,6 +296,24 @@ class TestPostgres:
             )
         store.append(Kind.CONVERSATION, ID, DECISIONS[2])
         assert list(store.read(Kind.CONVERSATION, ID)) == DECISIONS[0] + DECISIONS[2]
+        store.close()
+
+    def test_namespaces_are_tenants(self, database: tuple[str, str]) -> None:
+        url, name = database
+        storage = Storage(database_url=url)
+        store = storage.open(name)
+        part = store.part("ann")
+        for one in (store, part):
+            one.secret()
+            fill(one)
+            one.close()
+        assert name in storage.names()
+        storage.remove(name)
+        assert name not in storage.names()
+        store = storage.open(name)
+        assert loaded(store) == {}
+        assert loaded(part := store.part("ann")) == {}
+        part.close()
         store.close()
 
     @pytest.mark.parametrize(
