@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from openhands_client.errors import (
@@ -17,7 +18,9 @@ from openhands_client.errors import (
     APITimeoutError,
     NotFoundError,
     OpenHandsError,
+    RateLimitError,
     ResponseFormatError,
+    ServerError,
     StartTaskError,
     StartTaskTimeout,
 )
@@ -46,6 +49,7 @@ logger = logging.getLogger("openhands_client")
 
 NEWEST = 100  # the most that every server gives at once
 STALLED = 60.0  # seconds without a step after which a start whose stream was lost is taken for given up
+UNANSWERED = 5  # looks in a row after which a server is taken to be gone, each with all its tries
 CLOCK_STEP = 0.5  # seconds; servers tell the whole ones that have passed, which errs on the safe side anyway
 POLL = Backoff(first=0.1, factor=1.4, longest=3.0)
 STAGES = (
@@ -90,6 +94,20 @@ class Patience:
     def pause(self, turn: int) -> Flow[None]:
         """Wait before look number ``turn``, but not beyond the deadline."""
         yield from sleep(self.deadline.cap(POLL.delay(turn) if self.interval is None else self.interval))
+
+
+def look(patience: Patience, ask: Callable[[], Flow[T]]) -> Flow[T]:
+    """What the server says, even if it does not answer for a while: the start goes on without us."""
+    turn = 0
+    while True:
+        try:
+            return (yield from ask())
+        except (APIConnectionError, ServerError, RateLimitError) as failure:
+            if turn >= UNANSWERED or patience.deadline.passed:
+                raise
+            logger.info("the server cannot be asked how the start goes: %s", failure)
+        turn += 1
+        yield from patience.pause(turn)
 
 
 @contextmanager
@@ -197,12 +215,18 @@ def _inquiry(session: Session, order: AppConversationStartRequest) -> Inquiry[Ap
 
 
 class _StartInquiry(Inquiry[T]):
-    """Where the time for the start is up, nothing is looked for."""
+    """Where the time for the start is up, that is what the caller is told."""
 
     def settle(self, failure: OpenHandsError) -> Flow[T | None]:
-        if self.session.out_of_time:
+        try:
+            found = yield from super().settle(failure)
+        except OpenHandsError:
+            if not self.session.out_of_time:
+                raise
+            found = None
+        if found is None and self.session.out_of_time:
             raise too_late(None, self.conversation_id) from failure
-        return (yield from super().settle(failure))
+        return found
 
 
 def find_start(session: Session, conversation_id: str) -> Flow[AppConversationStartTask | None]:
@@ -266,9 +290,7 @@ class _V0Inquiry:
 
     def settle(self, failure: OpenHandsError) -> Flow[None]:
         """Nothing, if the server certainly started none. Raises OutcomeUnknownError, StartTaskTimeout."""
-        if self._session.out_of_time:
-            raise too_late(None) from failure
-        inquiry = Inquiry(
+        inquiry = _StartInquiry(
             self._session,
             "the order to start a V0 conversation",
             self._look,
@@ -364,7 +386,7 @@ def wait_for(
             raise too_late(task)
         turn += 1
         with in_time(patience.deadline, task):
-            fresh = yield from _poll(session, task)
+            fresh = yield from look(patience, partial(_poll, session, task))
             if (fresh.status, fresh.updated_at) != (task.status, task.updated_at):
                 moved_at = session.clock()
             task = fresh

@@ -46,7 +46,17 @@ from .places import (
     on_runtime,
 )
 from .session import Generation, Session
-from .starting import Patience, Stages, follow, in_time, order_task, order_v0, order_with_stages, wait_for
+from .starting import (
+    Patience,
+    Stages,
+    follow,
+    in_time,
+    look,
+    order_task,
+    order_v0,
+    order_with_stages,
+    wait_for,
+)
 from .streaming import Until, V0Stream, V1Stream, v0_agent_state
 from .timing import Backoff, Deadline
 
@@ -130,19 +140,26 @@ def finish(
 
     ``resumed``: an earlier run may have done so, or a part of it.
     """
+    limited = session.within(patience.deadline)
+    snapshot: Snapshot | None = None
     if isinstance(started, str):
+        conversation_id = started
         snapshot = yield from _v0_until_running(session, started, patience)
     else:
         task = yield from wait_for(session, started, patience, order.v1_body() if streamed else None)
         if task.app_conversation_id is None:
             raise StartTaskError("the start task is READY but names no conversation", task=task)
-        snapshot = yield from get_v1(session, task.app_conversation_id)
+        conversation_id = task.app_conversation_id
     try:
-        return (yield from _complete(session.within(patience.deadline), order, snapshot, resumed))
+        with in_time(patience.deadline, conversation_id=conversation_id):
+            snapshot = snapshot or (yield from get_v1(limited, conversation_id))
+            return (yield from _complete(limited, order, snapshot, resumed))
+    except StartTaskTimeout:
+        raise
     except OpenHandsError as failure:
         raise StartTaskError(
-            f"conversation {snapshot.id} was started, but not all that was asked for could be done: {failure}",
-            conversation_id=snapshot.id,
+            f"conversation {conversation_id} was started, but not all that was asked for could be done: {failure}",
+            conversation_id=conversation_id,
         ) from failure
 
 
@@ -186,7 +203,7 @@ def _v0_until_running(session: Session, conversation_id: str, patience: Patience
     turn = 0
     while True:
         with in_time(patience.deadline, conversation_id=conversation_id):
-            snapshot = yield from get_v0(session, conversation_id)
+            snapshot = yield from look(patience, partial(get_v0, session, conversation_id))
         yield from patience.progress.report(snapshot)
         if snapshot.status == "RUNNING":
             return snapshot
@@ -630,7 +647,7 @@ def _v1_until_running(session: Session, conversation_id: str, patience: Patience
     turn = 0
     while True:
         with in_time(patience.deadline, conversation_id=conversation_id):
-            snapshot = yield from get_v1(session, conversation_id)
+            snapshot = yield from look(patience, partial(get_v1, session, conversation_id))
         if find_agent(session, snapshot) is not None:
             return snapshot
         if snapshot.status in ("ERROR", "ARCHIVED"):

@@ -288,6 +288,35 @@ def test_an_order_that_certainly_did_not_arrive_is_given_again(refusal: Any) -> 
     assert start.orders == [STREAM] * 3
 
 
+@pytest.mark.parametrize("trouble", [text("", 503), LOST, SLOW, text("", 429)], ids=repr)
+def test_a_server_that_is_away_for_a_while_goes_on_starting(trouble: Any) -> None:
+    away = [*polls("WORKING"), *[trouble] * 9, *polls("READY")]
+    start = Start({STREAM: MISSING[0], START: answer(task("WORKING")), POLL: away}).create()
+    assert start.result.id == ID
+    assert start.orders == [STREAM, START]
+
+
+def test_a_server_that_stays_away_is_given_up() -> None:
+    routes = {STREAM: MISSING[0], START: answer(task("WORKING")), POLL: LOST}
+    start = Start(routes, timeout=None).create()
+    assert start.result is LOST
+
+
+def test_a_v0_server_that_is_away_for_a_while_goes_on_starting() -> None:
+    shown = {"conversation_id": ID, "title": "t", "status": "RUNNING"}
+    routes = {
+        "POST /api/conversations": answer({"conversation_id": ID}),
+        f"GET /api/conversations/{ID}": [*[LOST] * 9, answer(shown)],
+    }
+    assert Start(routes).create(api="v0").result.id == ID
+
+
+def test_a_conversation_that_is_ready_but_cannot_be_shown_is_named() -> None:
+    start = Start({STREAM: Pieces(ALL), FOUND: answer({"detail": "no"}, 403)}).create()
+    assert isinstance(start.result, errors.StartTaskError)
+    assert start.result.conversation_id == ID
+
+
 @pytest.mark.parametrize("glitch", MISSING, ids=repr)
 def test_a_stream_that_is_missing_all_of_a_sudden_may_have_taken_the_order(glitch: Any) -> None:
     """It was there before, so this may be the word of a gateway."""
