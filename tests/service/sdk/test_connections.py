@@ -130,19 +130,15 @@ async def test_connections_go_back_to_the_pool_under_a_deadline(client_class: An
 
 
 class Hanging:
-    """A start that goes on for ever. ``left`` is set when the client is gone."""
+    """A start that comes to its first stage and no further. ``left`` is set when the client is gone."""
 
-    def __init__(self, *, interrupts: bool = False) -> None:
-        self.reached = threading.Event()
+    def __init__(self) -> None:
         self.left = threading.Event()
-        self._interrupts = interrupts
 
     def __call__(self, peer: Peer) -> None:
         peer.next_request()
-        peer.write(head(200, {"transfer-encoding": "chunked"}) + b"2\r\n[\n\r\n")
-        self.reached.set()
-        if self._interrupts:
-            interrupt()
+        chunk = b"[\n" + TASK
+        peer.write(head(200, {"transfer-encoding": "chunked"}) + b"%x\r\n%s\r\n" % (len(chunk), chunk))
         assert peer.next_request() is None
         self.left.set()
 
@@ -154,30 +150,39 @@ def interrupt() -> None:
     signal.pthread_kill(main, signal.SIGINT)
 
 
+@contextmanager
+def no_thread_is_left() -> Iterator[None]:
+    """Threads may take a moment to end."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), thread
+
+
 async def test_a_cancelled_call_leaves_no_task_and_no_connection() -> None:
-    hanging = Hanging()
-    threads = threading.active_count()
-    with RawServer(hanging) as server:
+    hanging, told = Hanging(), asyncio.Event()
+    with no_thread_is_left(), RawServer(hanging) as server:
         async with AsyncOpenHands(server.url) as client:
-            creating = asyncio.create_task(client.conversations.create("hello", api="v1"))
-            await asyncio.to_thread(hanging.reached.wait, PATIENCE)
+            creating = asyncio.create_task(
+                client.conversations.create("hello", api="v1", on_progress=lambda _: told.set())
+            )
+            await told.wait()
             creating.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await creating
             assert await asyncio.to_thread(hanging.left.wait, PATIENCE)
             assert asyncio.all_tasks() == {asyncio.current_task()}
-    await asyncio.get_running_loop().shutdown_default_executor()
-    assert threading.active_count() == threads
+        await asyncio.get_running_loop().shutdown_default_executor()
 
 
 def test_an_interrupted_call_leaves_no_thread_and_no_connection() -> None:
-    hanging = Hanging(interrupts=True)
-    threads = threading.active_count()
-    with RawServer(hanging) as server, OpenHands(server.url) as client:
-        with pytest.raises(KeyboardInterrupt):
-            client.conversations.create("hello", api="v1")
+    hanging = Hanging()
+    interrupting = threading.Timer(SOON, interrupt)
+    with no_thread_is_left(), RawServer(hanging) as server:
+        with OpenHands(server.url) as client, pytest.raises(KeyboardInterrupt):
+            client.conversations.create("hello", api="v1", on_progress=lambda _: interrupting.start())
         assert hanging.left.wait(PATIENCE)
-    assert threading.active_count() == threads
 
 
 def test_an_interrupted_wait_leaves_no_thread_and_no_socket() -> None:
@@ -186,14 +191,16 @@ def test_an_interrupted_wait_leaves_no_thread_and_no_socket() -> None:
 
     with ReferenceServer(script=AgentScript(acts=work)) as server, OpenHands(server.url) as client:
         conversation = client.conversations.create("hello", api="v1", timeout=30)
-        threads = set(threading.enumerate())
+        ours = ("recv_events", "keepalive")  # the threads of a WebSocket
         interrupting = threading.Timer(SOON, interrupt)
         interrupting.start()
         with pytest.raises(KeyboardInterrupt):
             conversation.wait()
         interrupting.join()
-        names = {thread.name for thread in threading.enumerate() if thread not in threads}
-        assert not [name for name in names if "recv_events" in name or "keepalive" in name]
+        for thread in threading.enumerate():
+            if any(name in thread.name for name in ours):
+                thread.join(PATIENCE)
+                assert not thread.is_alive()
         assert conversation.refresh().agent_state == "running"
 
 
