@@ -312,7 +312,8 @@ class TestPostgres:
         assert name not in storage.names()
         store = storage.open(name)
         assert loaded(store) == {}
-        assert loaded(part := store.part("ann")) == {}
+        part = store.part("ann")
+        assert loaded(part) == {}
         part.close()
         store.close()
 
