@@ -160,6 +160,8 @@ class ReplayFront:
             if frame.direction is Direction.TO_SERVER:
                 if frame.kind in ("text", "binary"):
                     ws.receive()
+                elif frame.kind in ("close", "drop"):
+                    break  # from here on it is the client who ends it
                 continue
             self._pace.wait_until(recorded.opened.at + frame.after, recorded.opened.at)
             if not _say(frame, addresses, ws, connection):
