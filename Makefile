@@ -7,7 +7,7 @@ WORKERS ?= 2
 SEED   := $(or $(SEED),$(shell date +%s))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format chaos interop bench bootstrap-demo bootstrap-dev clean distclean
+.PHONY: help demo test lint format mutants chaos interop bench bootstrap-demo bootstrap-dev clean distclean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
