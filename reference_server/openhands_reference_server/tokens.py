@@ -142,8 +142,10 @@ class TokenDesk:
     def _give(self, client: OAuthClient, family: _Family | None) -> Grant:
         access = secrets.token_urlsafe(32)
         refresh = None if family is None else secrets.token_urlsafe(32)
+        now = self._now()
         with self._lock:
-            self._access[digest(access)] = _AccessToken(client.user, self._now() + self._lifetime, family)
+            self._access = {key: token for key, token in self._access.items() if token.expires_at > now}
+            self._access[digest(access)] = _AccessToken(client.user, now + self._lifetime, family)
             if refresh is not None and family is not None:
                 self._fresh[digest(refresh)] = family
         return Grant(access, self._lifetime, refresh)

@@ -7,7 +7,6 @@ in many.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -123,6 +122,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     test = pyfuncitem.obj
     if "async_openhands_client" not in pyfuncitem.fixturenames or not inspect.iscoroutinefunction(test):
         return None
+    import asyncio  # only now: see above
+
     names = inspect.signature(test).parameters
     asyncio.run(test(**{name: pyfuncitem.funcargs[name] for name in names if name in pyfuncitem.funcargs}))
     return True
