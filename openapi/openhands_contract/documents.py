@@ -1,4 +1,4 @@
-"""Finds and reads the two OpenAPI documents, in each of the dialects that are spoken.
+"""Finds and reads the OpenAPI documents, those of the API in each of the dialects that are spoken.
 
 They lie in `openapi/` of the repository, where people look for them, and inside the package in an installed
 wheel. A dialect is the base document plus an OpenAPI Overlay (1.0) from `overlays/`: what servers of that line
@@ -15,7 +15,12 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-DocumentName = Literal["app-server", "agent-server", "control"]
+DocumentName = Literal["app-server", "agent-server"]
+"""The documents of the API."""
+
+AnyDocument = Literal["app-server", "agent-server", "control"]
+"""And that of what tests do to the reference server, which is no part of the API."""
+
 Dialect = Literal["docs", "openhands-1.0", "openhands-1.11"]
 
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
@@ -26,7 +31,7 @@ _PLACES = (_PACKAGE / "openapi", _PACKAGE.parent)  # wheel, repository
 _LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def load(name: DocumentName, dialect: Dialect = "docs") -> dict[str, Any]:
+def load(name: AnyDocument, dialect: Dialect = "docs") -> dict[str, Any]:
     """Return a document as plain dicts and lists, as a dialect has it.
 
     Raises:
@@ -37,12 +42,12 @@ def load(name: DocumentName, dialect: Dialect = "docs") -> dict[str, Any]:
     return document
 
 
-def load_text(name: DocumentName) -> str:
+def load_text(name: AnyDocument) -> str:
     """Return a base document as written, in YAML."""
     return path_of(name).read_text(encoding="utf-8")
 
 
-def load_overlay(name: DocumentName, dialect: Dialect) -> dict[str, Any]:
+def load_overlay(name: AnyDocument, dialect: Dialect) -> dict[str, Any]:
     """Return what a dialect changes in a document, as an OpenAPI Overlay document.
 
     Raises:
@@ -52,12 +57,12 @@ def load_overlay(name: DocumentName, dialect: Dialect) -> dict[str, Any]:
     return _parse(overlay_path(name, dialect).read_text(encoding="utf-8"))
 
 
-def path_of(name: DocumentName) -> Path:
+def path_of(name: AnyDocument) -> Path:
     """Return where a base document lies in this installation."""
     return _find(f"{name}.yaml")
 
 
-def overlay_path(name: DocumentName, dialect: Dialect) -> Path:
+def overlay_path(name: AnyDocument, dialect: Dialect) -> Path:
     """Return where the overlay of a dialect lies in this installation.
 
     Raises:
@@ -85,7 +90,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 @cache
-def _in_dialect(name: DocumentName, dialect: Dialect) -> str:
+def _in_dialect(name: AnyDocument, dialect: Dialect) -> str:
     if dialect not in DIALECTS:
         raise ValueError(f"there is no dialect {dialect!r}; choose one of {', '.join(DIALECTS)}")
     document = _parse(load_text(name))

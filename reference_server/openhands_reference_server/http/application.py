@@ -68,7 +68,7 @@ class _Application(Flask):
 
 
 def new_application(
-    document_name: documents.DocumentName,
+    document_name: documents.AnyDocument,
     dialect: Dialect,
     blueprints: list[Blueprint],
     *,
@@ -144,7 +144,7 @@ def operation_of(app: Flask, environ: Mapping[str, Any]) -> str | None:
 
 
 @cache
-def _document(name: documents.DocumentName, dialect: documents.Dialect) -> dict[str, Any]:
+def _document(name: documents.AnyDocument, dialect: documents.Dialect) -> dict[str, Any]:
     return documents.load(name, dialect)
 
 
@@ -157,13 +157,13 @@ def _operation_ids(document: Mapping[str, Any]) -> frozenset[str]:
     )
 
 
-def validator(name: documents.DocumentName, dialect: Dialect) -> RequestValidator:
+def validator(name: documents.AnyDocument, dialect: Dialect) -> RequestValidator:
     """One per process: compiled validators are worth sharing between servers."""
     return _validator(name, dialect.name)
 
 
 @cache
-def _validator(name: documents.DocumentName, dialect: documents.Dialect) -> RequestValidator:
+def _validator(name: documents.AnyDocument, dialect: documents.Dialect) -> RequestValidator:
     return RequestValidator(_document(name, dialect))
 
 

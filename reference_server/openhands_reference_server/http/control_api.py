@@ -15,7 +15,7 @@ from openhands_reference_server.dialects import DOCS
 from openhands_reference_server.domain.errors import DomainError
 from openhands_reference_server.domain.times import zoned
 from openhands_reference_server.faults import FaultRule, effect_from_json, effect_to_json
-from openhands_reference_server.http import problems
+from openhands_reference_server.http import cors, problems
 from openhands_reference_server.http.answers import SUCCESS, asked, json_answer
 from openhands_reference_server.http.application import new_application
 from openhands_reference_server.http.journaling import Environ, StartResponse
@@ -56,6 +56,8 @@ class ControlApi:
         return self._app({**environ, _NAMESPACE: namespace}, start_response)
 
     def _refusal(self) -> Response | None:
+        if "Origin" in request.headers and cors.local_origin() is None:
+            return problems.detail(403, "Only pages from this machine may control the server")
         if self._token is None:
             return None
         sent = request.headers.get(TOKEN_HEADER, "").encode("latin-1", "replace")

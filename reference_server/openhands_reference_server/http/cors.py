@@ -24,7 +24,7 @@ def install(app: Flask) -> None:
 
 def _answer_preflight() -> Response | None:
     asked = request.headers.get("Access-Control-Request-Method")
-    if request.method != "OPTIONS" or asked is None or _local_origin() is None:
+    if request.method != "OPTIONS" or asked is None or local_origin() is None:
         return None
     answer = Response(status=204)
     answer.headers["Access-Control-Allow-Methods"] = _METHODS
@@ -36,7 +36,7 @@ def _answer_preflight() -> Response | None:
 
 
 def _allow(answer: Response) -> Response:
-    origin = _local_origin()
+    origin = local_origin()
     if origin is not None:
         answer.headers["Access-Control-Allow-Origin"] = origin
         answer.headers["Access-Control-Allow-Credentials"] = "true"
@@ -45,7 +45,7 @@ def _allow(answer: Response) -> Response:
     return answer
 
 
-def _local_origin() -> str | None:
+def local_origin() -> str | None:
     """The origin of the page that calls, if it is one from this machine."""
     origin = request.headers.get("Origin", "")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,10 +28,12 @@ class _Engine(engineio.Client):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.worker = ThreadPoolExecutor(1)
+        self.worker = ThreadPoolExecutor(1, thread_name_prefix="ear")
 
     def _trigger_event(self, event: str, *args: Any, **kwargs: Any) -> Any:
         if not kwargs.get("run_async"):
+            if event == "disconnect" and not threading.current_thread().name.startswith("ear"):
+                self.worker.submit(lambda: None).result(TIMEOUT)  # what came before it comes first
             return super()._trigger_event(event, *args, **kwargs)
         return self.worker.submit(super()._trigger_event, event, *args, run_async=False)
 

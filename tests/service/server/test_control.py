@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -268,7 +270,7 @@ class TestReset:
         assert abs(time.time() - _seconds(api.ok("GET", "/_control/clock")["now"])) < 60
         assert len(api.start_v1("hello").rest()) == 9
 
-    def test_also_of_what_is_kept_on_disk(self, tmp_path: Any) -> None:
+    def test_also_of_what_is_kept_on_disk(self, tmp_path: Path) -> None:
         with serving(data_dir=tmp_path) as api:
             api.create_v0()
             api.start_v1()
@@ -330,6 +332,61 @@ class TestAccess:
         assert embedded.app.put("/_control/reset").status_code == 405
 
 
+class TestUsers:
+    """The controls of a server are those of all its users' worlds."""
+
+    def test_the_clock_of_all_and_of_tokens_is_one(self) -> None:
+        with serving(users=USERS, oauth=True, token_lifetime=60) as api:
+            first = _authorize(api)
+            api.server.advance(59)
+            assert api.app.get(LIST).status_code == 200
+            api.server.advance(2)
+            assert api.app.get(LIST).status_code == 401
+            assert _authorize(api) != first
+            assert api.app.get(LIST).status_code == 200
+            kept = str(api.server.journal)
+            assert first not in kept
+            assert "s3cret" not in kept
+
+    def test_a_reset_empties_all_of_them(self, tmp_path: Path) -> None:
+        with serving(users=USERS, oauth=True, data_dir=tmp_path) as api:
+            _authorize(api)
+            api.create_v0()
+            api.server.reset()
+            assert api.app.get(LIST).status_code == 401, "tokens are gone too"
+            _authorize(api)
+            assert api.ok("GET", LIST)["results"] == []
+        assert not list((tmp_path / "users").glob("*/conversations/*"))
+
+    def test_namespaces_have_users_of_their_own(self) -> None:
+        with serving(users=USERS, oauth=True, control=True) as api:
+            _authorize(api)
+            elsewhere = f"{api.server.namespace('other').url}{LIST}"
+            headers = {"Authorization": api.app.headers["Authorization"]}
+            assert api.app.get(LIST).status_code == 200
+            assert httpx.get(elsewhere, headers=headers).status_code == 401
+
+
+CLIENT = {"client_id": "ci", "client_secret": "s3cret"}
+USERS = {"users": [{"id": "bob", "oauth_clients": [CLIENT]}]}
+
+
+def _authorize(api: Api) -> str:
+    answer = httpx.post(api.server.token_url, data={"grant_type": "client_credentials", **CLIENT})
+    token = str(answer.raise_for_status().json()["access_token"])
+    api.app.headers["Authorization"] = f"Bearer {token}"
+    return token
+
+
+def test_pages_from_elsewhere_may_not_control_it(embedded: Api) -> None:
+    """A browser sends such a request for any page, and only hides the answer."""
+    evil, local = {"Origin": "http://evil.test"}, {"Origin": "http://localhost:5173"}
+    embedded.create_v0()
+    assert embedded.app.post("/_control/reset", headers=evil).status_code == 403
+    assert len(embedded.ok("GET", LIST)["results"]) == 1
+    assert embedded.app.post("/_control/reset", headers=local).status_code == 200
+
+
 def test_python_and_http_control_the_same(embedded: Api) -> None:
     rule = embedded.server.add_fault(faults.Answer(500), Match(path="/alive"))
     assert embedded.app.get("/_control/faults").json()[0]["id"] == rule.id
@@ -339,6 +396,4 @@ def test_python_and_http_control_the_same(embedded: Api) -> None:
 
 
 def _seconds(text: str) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(text).timestamp()
