@@ -12,7 +12,7 @@ from openhands_client._core import operations as ops
 from openhands_client._core.inquiry import LOOKS
 from openhands_client._core.operation import Repeat
 from openhands_client._core.retry import REPEATED_STATUSES, RetryPolicy
-from openhands_client._core.starting import STALLED
+from openhands_client._core.starting import STALLED, UNANSWERED
 from scripts.documents import write_or_check
 
 POLICY = RetryPolicy()
@@ -52,14 +52,16 @@ Looked at once where the server itself said that it failed (500, 503), else {len
 
 **Starting, V1.** Every order carries a `conversation_id` that the client chose. After a failure the newest start tasks
 are searched for it, then the conversations. What is found is adopted. What is not is ordered again with the same id:
-a server has one conversation per id. A start whose stage stream was cut is polled on; if it then stands still for
+a server has one conversation per id. While a conversation starts, a server that does not answer is asked again,
+{UNANSWERED + 1} times with all tries. A start whose stage stream was cut is polled on; if it then stands still for
 {STALLED:g} seconds (real servers give it up with its stream), it is ordered again with its id and in its sandbox.
 
 **Starting, V0.** An order has no id. After a failure the newest conversations are listed: those that came up since,
 by the server's clock, for the same repository and branch, may be it. If there are some, or if the server may still
 act (after a timeout), `OutcomeUnknownError` names them in `candidates`. Otherwise it is ordered again.
 
-**Sending.** Before a message is sent, the last event of the log is noted. After a failure the events since are read:
+**Sending.** Before a message is sent, the last event of the log is noted, which is one short request more. After a
+failure the events since are read:
 if the message is among them, it was taken. After a timeout without a trace it is not sent again, because the server
 may take it yet: `OutcomeUnknownError`; `history()` tells.
 
