@@ -82,6 +82,7 @@ async def second_turns(
 ) -> None:
     """Listen to all, send each a message, and go on until the last has finished again. Nothing comes twice."""
     known = {id_ for ids in seen.values() for id_ in ids}
+    awaited = set(known)
     tasks, sockets, memory = len(asyncio.all_tasks()), open_sockets(), resident()
     finished: set[str] = set()
     sending = None
@@ -90,7 +91,8 @@ async def second_turns(
         async for news in news_of_all:
             assert news.error is None
             note(news, seen)
-            if sending is None and known <= {id_ for ids in seen.values() for id_ in ids}:
+            awaited.discard(getattr(news.event, "id", None))
+            if sending is None and not awaited:
                 figures["tasks"] = len(asyncio.all_tasks()) - tasks
                 figures["sockets"] = open_sockets() - sockets
                 figures["memory per conversation, KB"] = (
