@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import jsonschema_rs
@@ -131,6 +132,24 @@ def test_answers_come_in_order_and_the_last_one_again(tmp_path: Path) -> None:
         seen = [len(httpx.get(f"{replayed.url}/api/conversations").json()["results"]) for _ in range(5)]
     assert counts == [0, 1, 2]
     assert seen == [0, 1, 2, 2, 2]
+
+
+def test_ids_that_a_client_makes_stand_for_those_that_were_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+
+    def play(url: str, wanted: str) -> list[str]:
+        request = {"conversation_id": wanted, "title": "Mine"}
+        tasks = httpx.post(f"{url}/api/v1/app-conversations/stream-start", json=request).json()
+        [info] = httpx.get(f"{url}/api/v1/app-conversations", params={"ids": wanted}).json()
+        bare = wanted.replace("-", "")
+        assert (tasks[-1]["app_conversation_id"], info["id"]) == (bare, bare)
+        assert info["conversation_url"].endswith(bare)
+        return [info["title"], httpx.get(f"{url}/api/conversations/{bare}").json()["status"]]
+
+    with ReferenceServer() as server, recording(server, path) as (url, _):
+        recorded = play(url, str(uuid4()))
+    with ReferenceServer(replay=path) as replayed:
+        assert play(replayed.url, str(uuid4())) == recorded
 
 
 def test_a_close_code_is_played_again(tmp_path: Path) -> None:

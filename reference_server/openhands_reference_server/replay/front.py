@@ -17,6 +17,7 @@ from wsproto.frame_protocol import CloseReason
 
 from openhands_contract.recording.files import Recording
 from openhands_contract.traffic import Answer, Body, Direction, Exchange, Frame, Headers, Request, Server
+from openhands_reference_server.domain.identifiers import dashed
 from openhands_reference_server.http.addresses import AgentAddress
 from openhands_reference_server.http.connections import SOCKET_KEYS, Connection
 from openhands_reference_server.replay.repertoire import Pace, RecordedSocket, Repertoire
@@ -70,6 +71,7 @@ class ReplayFront:
         addresses = self._addresses(server, environ)
         request = addresses.recorded_request(_request_of(environ))
         recorded, is_new = self._repertoire.next(server, request)
+        addresses = self._addresses(server, environ)  # this request may have brought new ids
         if recorded is None:
             return self._not_recorded(server, request, start_response)
         if isinstance(recorded, RecordedSocket):
@@ -111,7 +113,8 @@ class ReplayFront:
         agent_url = f"http://{host}" if server is Server.AGENT and host else self._agent_address_url(environ)
         recorded = self._recording.heading
         app = [(recorded.app_url, f"http://{host}")] if server is Server.APP and host else []
-        return _Addresses(((recorded.agent_url, agent_url), *app))
+        ids = [pair for before, now in self._repertoire.ids.items() for pair in _spellings(before, now)]
+        return _Addresses(((recorded.agent_url, agent_url), *app, *ids))
 
     def _agent_address_url(self, environ: dict[str, Any]) -> str:
         asked = WerkzeugRequest(environ).host.rpartition(":")[0] or "127.0.0.1"
@@ -172,7 +175,7 @@ class ReplayFront:
 
 @dataclass(frozen=True, slots=True)
 class _Addresses:
-    """The addresses in the recording, and those that stand for them now."""
+    """The addresses and ids in the recording, and those that stand for them now."""
 
     pairs: tuple[tuple[str, str], ...]
 
@@ -184,10 +187,16 @@ class _Addresses:
 
     def recorded_request(self, request: Request) -> Request:
         """What is asked now, with the addresses of the recording."""
-        data = request.body.data
+        data, target = request.body.data, request.target
         for recorded, present in self.pairs:
             data = data.replace(present.encode(), recorded.encode())
-        return Request(request.method, request.target, request.headers, Body.of(data))
+            target = target.replace(present, recorded)
+        return Request(request.method, target, request.headers, Body.of(data))
+
+
+def _spellings(before: str, now: str) -> list[tuple[str, str]]:
+    """Two ids without dashes and with them."""
+    return [(before, now), (dashed(before), dashed(now))]
 
 
 def _say(frame: Frame, addresses: _Addresses, ws: simple_websocket.Server, connection: Connection) -> bool:

@@ -2,7 +2,8 @@
 
 Requests are compared by server, method, path, query and body; what differs from run to run (secrets, the time
 stamps of Socket.IO, the boundaries of multipart bodies) does not count. Equal requests get their answers in the
-order in which they were recorded, and then the last one again.
+order in which they were recorded, and then the last one again. Clients may make ids themselves: a request that
+differs from a recorded one only in the ids in its body is the same, and from then on its ids stand for the recorded ones.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _VOLATILE = frozenset({"t"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _BOUNDARY = re.compile(r'boundary="?([^";]+)')
 _LONGEST_LABEL = 300
+_ID = re.compile(r"(?i)(?<![0-9a-f])[0-9a-f]{8}(-?)[0-9a-f]{4}(?:\1[0-9a-f]{4}){2}\1[0-9a-f]{12}(?![0-9a-f])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,17 @@ Recorded = Exchange | RecordedSocket
 
 
 class Repertoire:
-    """Everything that was recorded, and how far it has been played; several threads ask."""
+    """Everything that was recorded, and how far it has been played; several threads ask.
+
+    Attributes:
+        ids: the ids that clients have made now, by those that stand in the recording; 32 hex digits each.
+    """
 
     def __init__(self, recording: Recording) -> None:
         self._sequences: dict[Hashable, list[Recorded]] = defaultdict(list)
+        self._alike: dict[Hashable, list[Hashable]] = defaultdict(list)
         self._played: dict[Hashable, int] = defaultdict(int)
+        self.ids: dict[str, str] = {}
         self._redaction = Redaction()
         self._lock = threading.Lock()
         frames: dict[int, list[Frame]] = defaultdict(list)
@@ -55,18 +63,31 @@ class Repertoire:
             elif isinstance(fact, SocketOpened):
                 found.append(RecordedSocket(fact, tuple(frames[fact.number])))
         for recorded in sorted(found, key=_number):
-            self._sequences[_key(*_asked(recorded))].append(recorded)
+            key = _key(*_asked(recorded))
+            if key not in self._sequences:
+                self._alike[_key(*_asked(recorded), any_id=True)].append(key)
+            self._sequences[key].append(recorded)
 
     def next(self, server: Server, request: Request) -> tuple[Recorded | None, bool]:
         """What was recorded for a request, and whether it was not played before; None when nothing was."""
         with self._lock:
-            key = _key(server, self._redaction.request(request))
-            sequence = self._sequences.get(key)
-            if sequence is None:
-                return None, False
+            asked = self._redaction.request(request)
+            key = _key(server, asked)
+            if key not in self._sequences:
+                alike = self._alike.get(_key(server, asked, any_id=True))
+                if not alike:
+                    return None, False
+                key = next((one for one in alike if not self._played[one]), alike[0])
+                self._learn_ids(_asked(self._sequences[key][0])[1], asked)
+            sequence = self._sequences[key]
             position = self._played[key]
             self._played[key] += 1
             return sequence[min(position, len(sequence) - 1)], position < len(sequence)
+
+    def _learn_ids(self, recorded: Request, asked: Request) -> None:
+        for before, now in zip(_ids_in(recorded), _ids_in(asked), strict=True):
+            if before != now:
+                self.ids = {**self.ids, before: now}
 
     def nearest(self, server: Server, request: Request) -> str:
         """The recorded request that is most like this one; empty when there is none."""
@@ -136,12 +157,22 @@ def _asked(recorded: Recorded) -> tuple[Server, Request]:
     return opened.server, opened.request
 
 
-def _key(server: Server, request: Request) -> Hashable:
-    """What has to be equal for two requests to be the same."""
+def _ids_in(request: Request) -> list[str]:
+    """The ids in the body of a request, in their order, without dashes."""
+    compared = _comparable(request)
+    found = _ID.finditer(compared) if isinstance(compared, str) else ()
+    return [one.group().replace("-", "").lower() for one in found]
+
+
+def _key(server: Server, request: Request, *, any_id: bool = False) -> Hashable:
+    """What has to be equal for two requests to be the same; with `any_id`, whatever the ids in the body."""
     upgrades = request.header("Upgrade").lower() == "websocket"
     query = sorted((name, levelled(value)) for name, value in request.query if name not in _VOLATILE)
     path = levelled(request.decoded_path)
-    return server, request.method, upgrades, path, tuple(query), _comparable(request)
+    body = _comparable(request)
+    if any_id and isinstance(body, str):
+        body = _ID.sub("id", body)
+    return server, request.method, upgrades, path, tuple(query), body
 
 
 def _comparable(request: Request) -> str | bytes:
