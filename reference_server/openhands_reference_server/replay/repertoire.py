@@ -3,7 +3,8 @@
 Requests are compared by server, method, path, query and body; what differs from run to run (secrets, the time
 stamps of Socket.IO, the boundaries of multipart bodies) does not count. Equal requests get their answers in the
 order in which they were recorded, and then the last one again. Clients may make ids themselves: a request that
-differs from a recorded one only in the ids in its body is the same, and from then on its ids stand for the recorded ones.
+differs from a recorded one only in the ids in its body is the same, and from then on its ids stand for those that
+were recorded.
 """
 
 from __future__ import annotations
