@@ -119,8 +119,9 @@ class Namespace:
         """End everything; who waits is let go. May be called more than once."""
         self.journal.close()
         self._patience.end()
+        self.tenant.close()  # lets go of who is turning its clock
         with self._changing:
-            self.tenant.close()
+            self.tenant.close()  # one that a reset was making
 
     def _app_server(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         return self.tenant.app_server(environ, start_response)

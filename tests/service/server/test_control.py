@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,18 @@ class TestClock:
             ]
             assert commands[:2] == ["one", "two"]
             assert one.status == "finished"
+
+    def test_the_end_of_the_server_ends_it(self) -> None:
+        script = AgentScript(acts=lambda *_: (Run("again", seconds=0.001) for _ in count()))
+        with serving(script=script) as api, ThreadPoolExecutor(1) as turning:
+            one = api.start_v1()
+            one.say("go")
+            one.wait("running")
+            turned = turning.submit(api.server.advance, 10**9)
+            began = time.monotonic()
+            api.server.stop()
+            assert time.monotonic() - began < 5
+            turned.result(5)
 
 
 class TestReset:
