@@ -183,13 +183,18 @@ async def _reach(
     """
     response = await client.send(_build(client, request), stream=True, follow_redirects=False)
     keep = keep and response.status_code < 500
-    connection = response.extensions.get("network_stream")  # None where it came over no network
+    connection = _own_connection(response)
     if connection is None or (keep and request.limit is None):
         return response, Reading(None)
     reading = Reading(connection)
     if isinstance(response.stream, httpx.AsyncByteStream):
         response.stream = AsyncTendedBytes(response.stream, reading, connection, keep)
     return response, reading
+
+
+def _own_connection(response: httpx.Response) -> Any:
+    """The stream of bytes under an answer; None where it is shared with others (HTTP/2), or there is none."""
+    return response.extensions.get("network_stream") if response.http_version.startswith("HTTP/1") else None
 
 
 def _build(client: httpx.AsyncClient, request: Request) -> httpx.Request:

@@ -564,3 +564,34 @@ async def test_a_coroutine_function_is_awaited_by_the_async_side_only() -> None:
     assert sync_compat.call(lambda value: value, (3,)) == 3
     with pytest.raises(TypeError, match="async client"):
         sync_compat.call(later, (4,))
+
+
+class Underneath:
+    """What an answer came over; it knows whether it was closed."""
+
+    def __init__(self) -> None:
+        self.closed: list[bool] = []
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        self.closed.append(True)
+
+    async def aclose(self) -> None:
+        self.closed.append(True)
+
+
+@both_sides
+@pytest.mark.parametrize(("version", "is_closed"), [(b"HTTP/1.1", True), (b"HTTP/2", False)])
+async def test_a_connection_that_others_share_is_not_closed_after_a_failure(
+    side: Side, version: bytes, is_closed: bool, respx_mock: respx.MockRouter
+) -> None:
+    connection = Underneath()
+    extensions = {"http_version": version, "network_stream": connection}
+    answer = httpx.Response(500, stream=Trickle(b"no"), extensions=extensions)
+    respx_mock.get(URL).mock(return_value=answer)
+    transport = unverified(side)
+    assert (await settled(transport.send(request()))).content == b"no"
+    assert bool(connection.closed) is is_closed
+    await closed(transport)
