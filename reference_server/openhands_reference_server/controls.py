@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from datetime import datetime
+from typing import TYPE_CHECKING
 
+from openhands_reference_server.domain.script import Script
 from openhands_reference_server.faults import Effect, FaultRule
+from openhands_reference_server.http.oauth import PATH as TOKEN_PATH
 from openhands_reference_server.journal import Exchange
 from openhands_reference_server.matching import Match
 from openhands_reference_server.namespaces import Namespace
+from openhands_reference_server.world import World
+
+if TYPE_CHECKING:  # reading scenarios takes pydantic, which those without one do not wait for
+    from openhands_reference_server.scenarios import ScenarioSource
+
+
+def read_scenario(scenario: ScenarioSource) -> Script:
+    """A scenario, ready to be played.
+
+    Raises:
+        ScenarioError: it is none; says what is wrong and where.
+    """
+    from openhands_reference_server import scenarios
+
+    return scenarios.load(scenario)
 
 
 class Controls(ABC):
@@ -22,6 +40,39 @@ class Controls(ABC):
         Raises:
             RuntimeError: it is not there: the server does not run.
         """
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """The app server."""
+
+    @property
+    def token_url(self) -> str:
+        """The token endpoint, with `oauth`."""
+        return f"{self.url}{TOKEN_PATH}"
+
+    @property
+    def world(self) -> World:
+        """What is served, for tests that look behind the scenes; with users, that of nobody."""
+        return self._namespace.tenant.world
+
+    def world_of(self, user: str) -> World:
+        """What a user has, for tests that look behind the scenes.
+
+        Raises:
+            KeyError: there is no such user.
+        """
+        return self._namespace.tenant.world_of(user)
+
+    def play(self, scenario: ScenarioSource | None) -> None:
+        """Play this until the next reset (None: echo and finish); what has begun goes on as it began.
+
+        Raises:
+            ScenarioError: the scenario is none; says what is wrong and where.
+        """
+        script = None if scenario is None else read_scenario(scenario)
+        for world in self._namespace.tenant.worlds():
+            world.play(script)
 
     def add_fault(
         self,

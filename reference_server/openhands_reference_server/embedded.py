@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from openhands_contract import documents
 from openhands_reference_server import dialects
-from openhands_reference_server.controls import Controls
+from openhands_reference_server.controls import Controls, read_scenario
 from openhands_reference_server.domain.script import Script
 from openhands_reference_server.front import ControlOptions, Front, Frontage
 from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress
-from openhands_reference_server.http.oauth import PATH as TOKEN_PATH
 from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
 from openhands_reference_server.namespaces import PREFIX, Namespace
 from openhands_reference_server.rates import Rate
@@ -29,7 +28,6 @@ from openhands_reference_server.storage.place import Storage
 from openhands_reference_server.tenant import ServerOptions
 from openhands_reference_server.tokens import DEFAULT_LIFETIME
 from openhands_reference_server.workspace.files import UploadLimits
-from openhands_reference_server.world import World
 
 if TYPE_CHECKING:  # reading scenarios takes pydantic, which those without one do not wait for
     from openhands_contract.recording.files import Recording
@@ -102,7 +100,7 @@ class ReferenceServer(Controls):
             raise ValueError("oauth needs users: tokens are given to their clients")
         self._options = ServerOptions(
             access=partial(access_with, session_api_key),
-            script=script if scenario is None else _read(scenario),
+            script=script if scenario is None else read_scenario(scenario),
             v0=V0Options(
                 close_delay=close_delay,
                 max_concurrent_conversations=max_concurrent_conversations,
@@ -133,36 +131,8 @@ class ReferenceServer(Controls):
         return f"http://{_HOST}:{self._running()[1].port}"
 
     @property
-    def token_url(self) -> str:
-        """The token endpoint, with `oauth`."""
-        return f"{self.url}{TOKEN_PATH}"
-
-    @property
-    def world(self) -> World:
-        """What is served, for tests that look behind the scenes."""
-        return self._namespace.tenant.world
-
-    def world_of(self, user: str) -> World:
-        """What a user has, for tests that look behind the scenes.
-
-        Raises:
-            KeyError: there is no such user.
-        """
-        return self._namespace.tenant.world_of(user)
-
-    @property
     def _namespace(self) -> Namespace:
         return self._running_front().root
-
-    def play(self, scenario: ScenarioSource | None) -> None:
-        """Play this from now on (None: echo and finish); what has begun goes on as it began.
-
-        Raises:
-            ScenarioError: the scenario is none; says what is wrong and where.
-        """
-        script = None if scenario is None else _read(scenario)
-        for world in self._namespace.tenant.worlds():
-            world.play(script)
 
     def start(self) -> Self:
         """Bind both ports and begin to serve; `with` does this."""
@@ -263,12 +233,6 @@ class NamespaceHandle(Controls):
     @property
     def _namespace(self) -> Namespace:
         return self._server._running_front().namespaces.get(self.name)
-
-
-def _read(scenario: ScenarioSource) -> Script:
-    from openhands_reference_server import scenarios
-
-    return scenarios.load(scenario)
 
 
 def _recording(path: Path) -> Recording:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
@@ -63,6 +64,24 @@ def test_a_scenario_can_be_exchanged() -> None:
         assert finishes(api, one.id)[:2] == ["first", "another"]
         with pytest.raises(ScenarioError):
             api.server.play(BAD)
+
+
+def test_each_namespace_plays_its_own() -> None:
+    def said(controls: Any) -> str:
+        with httpx.Client(base_url=controls.url, timeout=10) as app:
+            api = Api(controls, app)
+            one = api.start_v1("hello")
+            one.rest()
+            [last] = finishes(api, one.id)
+            return last
+
+    with ReferenceServer(control=True) as server:
+        one, other = server.namespace("one"), server.namespace("other")
+        one.play({"turns": [{"steps": [{"finish": "only here"}]}]})
+        assert said(one) == "only here"
+        assert said(other) == said(server) != "only here"
+        one.reset()
+        assert said(one) == said(other)
 
 
 def test_attempts_are_counted_from_when_a_scenario_begins() -> None:

@@ -308,6 +308,23 @@ def test_tokens_expire_on_the_clock_of_the_server() -> None:
         assert 'error="invalid_token"' in refused.headers["WWW-Authenticate"]
 
 
+def test_namespaces_have_users_tokens_and_a_clock_of_their_own() -> None:
+    form = {"grant_type": "client_credentials", "client_id": "ci", "client_secret": "s3cret: &"}
+    with ReferenceServer(users=USERS, oauth=True, token_lifetime=60, control=True) as server:
+        inside = server.namespace("inside")
+        token = httpx.post(inside.token_url, data=form).json()["access_token"]
+
+        def status(url: str) -> int:
+            headers = {"Authorization": f"Bearer {token}"}
+            return httpx.get(f"{url}/api/conversations", headers=headers).status_code
+
+        assert (status(inside.url), status(server.url)) == (200, 401)
+        server.advance(61)
+        assert status(inside.url) == 200
+        inside.advance(61)
+        assert status(inside.url) == 401
+
+
 def test_tokens_expire_on_demand_and_keys_do_not(server: ReferenceServer) -> None:
     granted = ask(server, grant_type="client_credentials", client_id="ci", client_secret="s3cret: &").json()
     assert server.expire_tokens() >= 1
