@@ -333,6 +333,8 @@ def kept_apart(bench: Bench) -> None:
     """Uploads a file to one conversation and looks for it in another."""
     identifier, name = workspace(bench), new_name()
     _upload(bench, identifier, {name: b"mine"})
+    with bench.arranging("a file in the list of its conversation"):
+        bench.expect(name in str(_listed(bench, identifier)), f"{name} is listed")
     other = bench.v0.running()
     answer = _read(bench, other, name)
     answer.expect(not 200 <= answer.status < 300, "the other conversation has no such file", answer.text)

@@ -15,12 +15,12 @@ from openhands_contract.lab import Lab
 from openhands_contract.outcome import Outcome
 from openhands_contract.reports import Report
 from openhands_contract.site import Site
-from tests.contract.mutants import agent, edges, http, v0, v1
+from tests.contract.mutants import agent, edges, http, traces, v0, v1
 from tests.contract.mutants.machinery import MUTANTS, Mutant, MutantServer
 
 __all__ = ["MUTANTS", "Score", "Verdict", "score"]
 
-AREAS = (v0, v1, agent, http, edges)
+AREAS = (v0, v1, agent, http, edges, traces)
 CAUGHT, NAMED = 0.95, 0.90
 _EXAMPLES = 5
 # What takes longer does not happen; the reference server takes milliseconds.
