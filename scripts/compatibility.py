@@ -7,14 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this script is run by its path
 
 from openhands_client._core import operations as ops
 from openhands_client._core.compat import ALTERNATIVES
 from openhands_client._core.operation import Operation
-from scripts.documents import ROOT, write_or_check
+from openhands_contract import documents
+from scripts.documents import write_or_check
 
 HEAD = """\
 # Compatibility
@@ -22,8 +21,9 @@ HEAD = """\
 <!-- Written by scripts/compatibility.py from sdk/openhands_client/_core/compat.py. Do not edit. -->
 
 Two lines of OpenHands servers run in the world: **1.0** (app server 1.0.0 with agent server 1.5.2, V0 and V1) and
-**1.11** (app server 1.11.0 with agent server 1.34.0, V1 only, some routes moved). The **reference** column is our
-reference server. The SDK works with all of them: nobody has to say which one it is. The first answer to a route
+**1.11** (app server 1.11.0 with agent server 1.34.0, V1 only, some routes moved). The other columns are our
+reference server in its dialects: `docs` does what the documents say, `openhands-1.0` and `openhands-1.11` play the
+real lines. The SDK works with all of them: nobody has to say which one it is. The first answer to a route
 tells whether the server has it, and is remembered by the client; an operation that a server has by no route raises
 `UnsupportedOperationError` with the server's version and the route.
 
@@ -58,20 +58,22 @@ def version(line: str) -> tuple[int, ...]:
 
 
 def table(server: Literal["app", "agent"]) -> str:
-    served = reference_routes(server)
-    rows = ["| Operation | 1.0 | 1.11 | reference |", "|---|---|---|---|"]
+    served = [reference_routes(server, dialect) for dialect in documents.DIALECTS]
+    columns = ["Operation", "1.0", "1.11", *(f"`{dialect}`" for dialect in documents.DIALECTS)]
+    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for one in ops.ALL:
         if one.server == server:
-            marks = ["1.0" in one.lines, "1.11" in one.lines, shape(str(one)) in served]
+            route = shape(str(one))
+            marks = ["1.0" in one.lines, "1.11" in one.lines, *(route in routes for routes in served)]
             rows.append(f"| `{one}` | {' | '.join('yes' if mark else 'no' for mark in marks)} |")
     return "\n".join(rows) + "\n"
 
 
-def reference_routes(server: str) -> set[str]:
-    document = yaml.safe_load((ROOT / "openapi" / f"{server}-server.yaml").read_text())
+def reference_routes(server: Literal["app", "agent"], dialect: documents.Dialect) -> set[str]:
+    name: documents.DocumentName = "app-server" if server == "app" else "agent-server"
     return {
         shape(f"{method.upper()} {path}")
-        for path, item in document["paths"].items()
+        for path, item in documents.load(name, dialect)["paths"].items()
         for method in item
         if method in ("get", "post", "put", "patch", "delete")
     }

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import os
 import secrets
+from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from openhands_contract.catalogue import select
+from openhands_contract.documents import Dialect
 from openhands_contract.drive import Settings
 from openhands_contract.judging import judge
 from openhands_contract.outcome import Outcome, Verdict
 from openhands_contract.reports import Report, terminal
 from openhands_contract.site import Site
 from openhands_reference_server import ReferenceServer
+
+FEW = int(os.environ.get("OPENHANDS_CONTRACT_EXAMPLES") or 2)
 
 
 def settings() -> Settings:
@@ -44,3 +49,11 @@ def test_it_keeps_users_apart() -> None:
     with ReferenceServer(users=users, max_concurrent_conversations=1000) as server:
         site = Site(server.url, api_key="alices-key", second_api_key="bobs-key")
         assert_conforms(judge(site, select(only=["USERS-*", "ACCESS-*"]), settings()))
+
+
+@pytest.mark.parametrize("dialect", ["openhands-1.0", "openhands-1.11"])
+def test_a_dialect_keeps_what_its_document_says(dialect: Dialect) -> None:
+    # A few random requests each: most of what a dialect does otherwise is tested row by row elsewhere.
+    few = replace(settings(), examples=FEW)
+    with ReferenceServer(dialect=dialect, max_concurrent_conversations=100_000) as server:
+        assert_conforms(judge(Site(server.url, dialect=dialect), select(), few))

@@ -6,14 +6,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from openhands_client._core import operations as ops
 from openhands_client._core.compat import ALTERNATIVES
 from openhands_client._core.operation import EVERY_LINE, Operation
-from scripts.compatibility import shape
+from openhands_contract.documents import DIALECTS, Dialect
+from scripts.compatibility import reference_routes, shape
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROUTES: dict[str, dict[str, list[str]]] = json.loads((ROOT / "tests/data/server_lines.json").read_text())
@@ -38,6 +39,23 @@ def test_an_operation_is_where_it_says(operation: Operation[Any]) -> None:
     if route in SEEN_ON_1_0:
         having.add("1.0")
     assert having == operation.lines
+
+
+@pytest.mark.parametrize("operation", ops.ALL, ids=lambda one: f"{one.server}.{one.name}")
+def test_the_reference_server_plays_what_a_line_has(operation: Operation[Any]) -> None:
+    played: dict[str, Dialect] = {"1.0": "openhands-1.0", "1.11": "openhands-1.11"}
+    for line, dialect in played.items():
+        served = shape(str(operation)) in reference_routes(operation.server, dialect)
+        assert served == (line in operation.lines), dialect
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("server", ["app", "agent"])
+def test_every_operation_of_a_dialect_is_one_of_the_sdk(
+    server: Literal["app", "agent"], dialect: Dialect
+) -> None:
+    known = {shape(str(operation)) for operation in ops.ALL if operation.server == server}
+    assert reference_routes(server, dialect) - known <= {"GET /ready"}
 
 
 @pytest.mark.parametrize("purpose", ALTERNATIVES)
