@@ -73,7 +73,7 @@ class Operation:
         if exchange.content_type not in content:
             described = " or ".join(content)
             yield f"the answer's content type is {exchange.content_type or 'missing'}, not {described}"
-        elif exchange.content_type == "application/json":
+        elif exchange.content_type == "application/json" and "schema" in content["application/json"]:
             yield from self._json_complaints(exchange)
 
     def _json_complaints(self, exchange: Exchange) -> Iterator[str]:

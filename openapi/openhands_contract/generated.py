@@ -159,8 +159,9 @@ class _Watcher:
         return uuid.uuid4().hex if self._lab.ledger.is_foreign(identifier) else None
 
     def after(self, exchange: Exchange) -> None:
-        if exchange.status == HTTPStatus.TOO_MANY_REQUESTS:
-            self._lab.traffic.pacer.refused(exchange.headers.get("retry-after"))
+        # Without the header it is not the pace that is refused, but one thing too many.
+        if exchange.status == HTTPStatus.TOO_MANY_REQUESTS and "retry-after" in exchange.headers:
+            self._lab.traffic.pacer.refused(exchange.headers["retry-after"])
         self._lab.seen(exchange)
 
     def should_stop(self) -> bool:
