@@ -237,7 +237,7 @@ def wrong_close_code() -> Iterator[object]:
 
 @inside("What comes in by the WebSocket is ignored.", "AGENT-LIVE-11")
 def frames_are_ignored() -> Iterator[object]:
-    with patch.object(sockets, "_take", lambda feed, frame: None):
+    with patch.object(sockets, "_take", lambda ws, feed, frame: None):
         yield
 
 

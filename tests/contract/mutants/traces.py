@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import parse_qs
 
 from openhands_reference_server.agent_side import AgentSide
+from openhands_reference_server.broadcast import Subscription
 from openhands_reference_server.domain import v0_live
-from openhands_reference_server.http import socketio_server
+from openhands_reference_server.http import socketio_server, sockets
 from openhands_reference_server.http.socketio_server import SocketIO
 from tests.contract.mutants.machinery import (
     AGENT,
@@ -23,6 +24,7 @@ from tests.contract.mutants.machinery import (
     on,
     send_with,
     sent_with,
+    set_query,
 )
 
 _SELECT = f"GET {CONVERSATION}/select-file"
@@ -407,3 +409,92 @@ def old_name_is_unknown() -> Iterator[object]:
 def refusals_are_silent() -> Iterator[object]:
     with patch.object(v0_live, "refusal", lambda message: {"message": message}):
         yield
+
+
+def _news(change: Callable[[Subscription, list[Any]], list[Any]]) -> Any:
+    """Other news than those that were published to the streams of agent servers."""
+    drain = Subscription.drain
+
+    def changed(self: Subscription) -> list[Any]:
+        messages = drain(self)
+        return change(self, messages) if messages and "kind" in messages[0] else messages
+
+    return patch.object(Subscription, "drain", changed)
+
+
+@inside("Of what happens at once the last is heard first.", "AGENT-LIVE-08")
+def news_in_disorder() -> Iterator[object]:
+    with _news(lambda subscription, messages: messages[::-1]):
+        yield
+
+
+@inside("Only one of two listeners hears of costs.", "AGENT-LIVE-10", "AGENT-LIVE-07")
+def one_hears_less() -> Iterator[object]:
+    listeners: list[int] = []
+
+    def less(subscription: Subscription, messages: list[Any]) -> list[Any]:
+        if id(subscription) not in listeners:
+            listeners.append(id(subscription))
+        hears_all = listeners.index(id(subscription)) % 2
+        return messages if hears_all else [one for one in messages if one.get("key") != "stats"]
+
+    with _news(less):
+        yield
+
+
+@inside("What is no message is taken for one.", "AGENT-LIVE-12")
+def anything_is_a_message() -> Iterator[object]:
+    take = sockets._take
+
+    def lenient(ws: Any, feed: Any, frame: Any) -> None:
+        message = '{"role": "user", "content": [{"type": "text", "text": "?"}]}'
+        take(ws, feed, frame if str(frame).startswith("{") else message)
+
+    with patch.object(sockets, "_take", lenient):
+        yield
+
+
+@inside("Commands are not heard, only what they print.", "AGENT-LIVE-21", options={"enable_bash": True})
+def commands_are_not_heard() -> Iterator[object]:
+    with _news(lambda subscription, messages: [one for one in messages if one["kind"] != "BashCommand"]):
+        yield
+
+
+@inside("Commands that come by the WebSocket are not run.", "AGENT-LIVE-23", options={"enable_bash": True})
+def commands_are_ignored() -> Iterator[object]:
+    with patch.object(sockets, "_take", lambda ws, feed, frame: None):
+        yield
+
+
+@before("GET|POST /socket.io/", "Long polling is refused.", "V0-LIVE-23")
+def no_polling(environ: dict[str, Any]) -> None:
+    if "transport=polling" in environ["QUERY_STRING"]:
+        set_query(environ, transport="carrier-pigeon")
+
+
+@before("GET /socket.io/", "The name of the conversation is lost.", "V0-LIVE-01")
+def conversation_is_lost(environ: dict[str, Any]) -> None:
+    set_query(environ, conversation_id=None)
+
+
+@on("POST|GET /api/v1/sandboxes(/[^/]+/(pause|resume))?", "Pausing one sandbox pauses all.", "V1-PAUSE-03")
+def all_are_paused(reply: Reply) -> None:
+    if reply.request.method == "POST":
+        reply.memory["paused"] = reply.request.path.endswith("/pause")
+    for item in reply.json if reply.request.method == "GET" and reply.is_ok else []:
+        if item and reply.memory.get("paused"):
+            item["status"] = "PAUSED"
+
+
+@on(f"GET {CONVERSATION}", "Who deletes a conversation keeps the key to it.", "V1-DELETE-13", server=AGENT)
+def key_to_the_deleted(reply: Reply) -> None:
+    if reply.status in (401, 404):
+        reply.answer(200, reply.memory.get(reply.request.path, {}))
+    elif reply.is_ok:
+        reply.memory[reply.request.path] = reply.json
+
+
+@on("* /api/.*", "Names of errors are in small letters.", "HTTP-ERRORS-13", "V0-ID-01")
+def small_letters(reply: Reply) -> None:
+    if reply.status >= 400 and isinstance(reply.json, dict) and "msg_id" in reply.json:
+        reply.json["msg_id"] = reply.json["msg_id"].lower()
