@@ -1,6 +1,6 @@
 """The habits a server line can have; the defaults are those of a correct server.
 
-Rows are those of the table in `reference_server/README.md`, which says where lines differ.
+Where lines differ stands in `docs/deviations.md`.
 """
 
 from __future__ import annotations

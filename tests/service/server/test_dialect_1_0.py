@@ -1,7 +1,7 @@
 """Dialect `openhands-1.0`, row by row of the table where descriptions and servers disagree.
 
-The numbers are those of the rows; `reference_server/README.md` says which rows are left out, and why. Where the
-real server was recorded, its recording is the expectation.
+The numbers are those of the rows in `docs/deviations.md`; `reference_server/README.md` says which are left out.
+Where the real server was recorded, its recording is the expectation.
 """
 
 from __future__ import annotations

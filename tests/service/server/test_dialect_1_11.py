@@ -1,6 +1,6 @@
 """Dialect `openhands-1.11`, row by row of the table where descriptions and servers disagree.
 
-The numbers are those of the rows; `reference_server/README.md` says which rows are left out, and why.
+The numbers are those of the rows in `docs/deviations.md`; `reference_server/README.md` says which are left out.
 """
 
 from __future__ import annotations
