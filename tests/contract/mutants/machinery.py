@@ -91,6 +91,7 @@ class Mutant:
         sentence: what is wrong with it.
         requirements: ids, or patterns such as `V0-LIST-*`; one of them has to be named.
         protected: whether it is judged with a key that the app server wants.
+        two_users: whether it is judged with the keys of two users.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Mutant:
     distort: Distortion | None = None
     surgery: Surgery | None = None
     protected: bool = False
+    two_users: bool = False
     dialect: Dialect = "docs"
     options: dict[str, Any] = field(default_factory=dict)
 

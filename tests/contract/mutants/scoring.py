@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 from unittest.mock import patch
 
 from openhands_contract.catalogue import Requirement, catalogue, select
@@ -15,12 +16,12 @@ from openhands_contract.lab import Lab
 from openhands_contract.outcome import Outcome
 from openhands_contract.reports import Report
 from openhands_contract.site import Site
-from tests.contract.mutants import agent, edges, http, traces, v0, v1
+from tests.contract.mutants import agent, edges, http, traces, users, v0, v1
 from tests.contract.mutants.machinery import MUTANTS, Mutant, MutantServer
 
 __all__ = ["MUTANTS", "Score", "Verdict", "score"]
 
-AREAS = (v0, v1, agent, http, edges, traces)
+AREAS = (v0, v1, agent, http, edges, traces, users)
 CAUGHT, NAMED = 0.95, 0.90
 _EXAMPLES = 5
 # What takes longer does not happen; the reference server takes milliseconds.
@@ -103,13 +104,19 @@ def verdict_on(mutant: Mutant, seed: int, *, wholly: bool = True) -> Verdict:
 
 
 def _accused(mutant: Mutant, requirements: Sequence[Requirement], seed: int) -> tuple[tuple[str, ...], str]:
-    options = {"session_api_key": http.KEY} if mutant.protected else {}
+    options: dict[str, Any] = {}
+    key = second = None
+    if mutant.protected:
+        options["session_api_key"] = key = http.KEY
+    elif mutant.two_users:
+        options["users"], key, second = users.USERS, users.ONE, users.OTHER
     with (
         patch.multiple(Lab, patience=_PATIENCE, start_patience=_PATIENCE),
         MutantServer(mutant, **options) as server,
     ):
-        key = http.KEY if mutant.protected else None
-        site = Site(server.url, api_key=key, dialect=mutant.dialect, timeout=_ANSWER_SECONDS)
+        site = Site(
+            server.url, api_key=key, second_api_key=second, dialect=mutant.dialect, timeout=_ANSWER_SECONDS
+        )
         report = judge(site, requirements, Settings(examples=_EXAMPLES, seed=seed, workers=4), partial=True)
     return _failed(report), report.could_not_run or ""
 
