@@ -6,12 +6,13 @@ import asyncio
 import inspect
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from openhands_client._core.commands import Flow
+from openhands_client.errors import APITimeoutError
 from openhands_client.processes import PerProcess
 
 if TYPE_CHECKING:
@@ -192,6 +193,33 @@ class Reading:
 
     def end(self) -> None:
         """Leave the connection as it was."""
+
+
+class Gate:
+    """Lets ``size`` at a time pass, in each event loop; there can be thousands of tasks."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._homes: dict[Loop, asyncio.Semaphore] = {}
+
+    @asynccontextmanager
+    async def passed(self, seconds: float | None) -> Stream[None]:
+        """Raises APITimeoutError when the turn has not come after so many seconds."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._homes:
+            _forget_closed(self._homes)
+            self._homes[loop] = asyncio.Semaphore(self._size)
+        gate = self._homes[loop]
+        try:
+            async with asyncio.timeout(seconds):
+                await gate.acquire()
+        except TimeoutError:
+            reason = "too many requests were under way before this one"
+            raise APITimeoutError(reason, request_sent=False) from None
+        try:
+            yield
+        finally:
+            gate.release()
 
 
 class Locks:

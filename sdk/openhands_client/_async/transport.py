@@ -16,10 +16,11 @@ from openhands_client._core.commands import Request, Response
 from openhands_client.errors import APIConnectionError, APITimeoutError, ClientClosedError, UnsafeURLError
 from openhands_client.processes import leave_to_parent
 
-from .compat import ELSEWHERE, Alarm, Pools, Reading, close_all, place
+from .compat import ELSEWHERE, Alarm, Gate, Pools, Reading, close_all, place
 from .sockets import AsyncSocket
 
 CONNECT_TIMEOUT = 10.0
+AT_ONCE = 64  # requests; the HTTP library looks through all that wait whenever one comes or goes
 UNCLOSED = (
     "an AsyncOpenHands client was not closed. "
     "Use it in «async with AsyncOpenHands(…) as client:», or call «await client.aclose()»"
@@ -91,7 +92,8 @@ class AsyncTransport:
     def __init__(self, http_client: httpx.AsyncClient | None = None) -> None:
         self._closed = False
         self._given = http_client
-        self._pools = Pools(httpx.AsyncClient, httpx.AsyncClient.aclose)
+        self._pools = Pools(_pool, httpx.AsyncClient.aclose)
+        self._gate = Gate(AT_ONCE)
         self._sockets: set[AsyncSocket] = set()
         self._closing = Alarm()
 
@@ -110,13 +112,14 @@ class AsyncTransport:
         """Send a request and read the whole answer. Raises APIConnectionError."""
         client = await self._enter()
         try:
-            with _failures_of(request):
-                response, reading = await _reach(client, request, keep=True)
-                try:
-                    async with reading.within(request.limit):
-                        content = await response.aread()
-                finally:
-                    await response.aclose()
+            async with self._gate.passed(request.limit):
+                with _failures_of(request):
+                    response, reading = await _reach(client, request, keep=True)
+                    try:
+                        async with reading.within(request.limit):
+                            content = await response.aread()
+                    finally:
+                        await response.aclose()
         finally:
             self._leave()
         return Response(response.status_code, _plain(response.headers), content, time())
@@ -171,6 +174,11 @@ class AsyncTransport:
     def _leave(self) -> None:
         if self._given is None:
             self._pools.leave()
+
+
+def _pool() -> httpx.AsyncClient:
+    """Connections without limit, because answers that are streamed for long have one each."""
+    return httpx.AsyncClient(limits=httpx.Limits(max_connections=None, max_keepalive_connections=AT_ONCE))
 
 
 async def _reach(

@@ -17,10 +17,11 @@ from openhands_client._core.commands import Request, Response
 from openhands_client.errors import APIConnectionError, APITimeoutError, ClientClosedError, UnsafeURLError
 from openhands_client.processes import leave_to_parent
 
-from .compat import ELSEWHERE, Alarm, Pools, Reading, close_all, place
+from .compat import ELSEWHERE, Alarm, Gate, Pools, Reading, close_all, place
 from .sockets import Socket
 
 CONNECT_TIMEOUT = 10.0
+AT_ONCE = 64  # requests; the HTTP library looks through all that wait whenever one comes or goes
 UNCLOSED = (
     "an OpenHands client was not closed. Use it in «with OpenHands(…) as client:», or call «client.close()»"
 )
@@ -91,7 +92,8 @@ class Transport:
     def __init__(self, http_client: httpx.Client | None = None) -> None:
         self._closed = False
         self._given = http_client
-        self._pools = Pools(httpx.Client, httpx.Client.close)
+        self._pools = Pools(_pool, httpx.Client.close)
+        self._gate = Gate(AT_ONCE)
         self._sockets: set[Socket] = set()
         self._closing = Alarm()
 
@@ -110,13 +112,14 @@ class Transport:
         """Send a request and read the whole answer. Raises APIConnectionError."""
         client = self._enter()
         try:
-            with _failures_of(request):
-                response, reading = _reach(client, request, keep=True)
-                try:
-                    with reading.within(request.limit):
-                        content = response.read()
-                finally:
-                    response.close()
+            with self._gate.passed(request.limit):
+                with _failures_of(request):
+                    response, reading = _reach(client, request, keep=True)
+                    try:
+                        with reading.within(request.limit):
+                            content = response.read()
+                    finally:
+                        response.close()
         finally:
             self._leave()
         return Response(response.status_code, _plain(response.headers), content, time())
@@ -171,6 +174,11 @@ class Transport:
     def _leave(self) -> None:
         if self._given is None:
             self._pools.leave()
+
+
+def _pool() -> httpx.Client:
+    """Connections without limit, because answers that are streamed for long have one each."""
+    return httpx.Client(limits=httpx.Limits(max_connections=None, max_keepalive_connections=AT_ONCE))
 
 
 def _reach(client: httpx.Client, request: Request, *, keep: bool) -> tuple[httpx.Response, Reading]:

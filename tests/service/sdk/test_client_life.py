@@ -22,7 +22,9 @@ from openhands_client import (
     OAuth2Auth,
     OpenHands,
     OpenHandsError,
+    StartTaskTimeout,
 )
+from openhands_client._async.transport import AT_ONCE
 from openhands_reference_server import ReferenceServer
 
 both = pytest.mark.parametrize("kind", [OpenHands, AsyncOpenHands], ids=["sync", "async"])
@@ -334,3 +336,32 @@ async def test_clients_and_handles_are_pickled_after_use(
     assert await settled(twin.alive())
     for owner in (twin, handle._client, task._client):
         await close(owner)
+
+
+# Thousands of tasks
+
+
+async def test_a_crowd_of_tasks_does_not_overrun_the_pool() -> None:
+    """However many ask at once, so many requests are under way; a deadline is kept by those who wait."""
+    under_way = most = 0
+    release = asyncio.Event()
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await release.wait()
+        under_way -= 1
+        return httpx.Response(200, json={"status": "ok"})
+
+    pool = httpx.AsyncClient(transport=httpx.MockTransport(slow))
+    client = AsyncOpenHands("http://app.test", http_client=pool)
+    crowd = [asyncio.create_task(client.alive()) for _ in range(3 * AT_ONCE)]
+    async with asyncio.timeout(30):
+        while under_way < AT_ONCE:  # noqa: ASYNC110 - set by the transport, which knows no event
+            await asyncio.sleep(0)
+        with pytest.raises(StartTaskTimeout):
+            await client.conversations.create("Hello", api="v0", timeout=0.1)
+        release.set()
+        assert await asyncio.gather(*crowd) == [True] * len(crowd)
+    assert most == AT_ONCE
