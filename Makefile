@@ -7,10 +7,10 @@ WORKERS ?= 2
 SEED   := $(or $(SEED),$(shell date +%s))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format mutants chaos interop bench bootstrap-demo bootstrap-dev clean distclean
+.PHONY: help demo test lint format mutants chaos interop interop-contract bench bootstrap-demo bootstrap-dev clean distclean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: bootstrap-demo  ## Run the quickstart against the reference server
 	@$(BIN)/python examples/demo.py
@@ -43,6 +43,9 @@ interop: bootstrap-dev  ## Run the quickstart against a real OpenHands server
 
 mutants: bootstrap-dev  ## Let the contract kit judge wrong servers, and print its score (ARGS=--quick)
 	@OPENHANDS_TEST_SEED=$(SEED) $(BIN)/python -m tests.contract.mutants $(ARGS)
+
+interop-contract: bootstrap-dev  ## Judge a real OpenHands 1.0 with the contract kit
+	@$(BIN)/python -m tests.interop.judge_real_server $(ARGS)
 
 bench: bootstrap-dev  ## Measure the speed ratios (SMOKE=1: a short run)
 	@$(BIN)/python -m benchmarks $(if $(SMOKE),--smoke) $(ARGS)

@@ -42,6 +42,7 @@ class Lab:
             CannotRun: there is no server, or it does not let us in.
         """
         self.site = site
+        self.patience = max(self.patience, site.timeout)
         self.redact: Redactor = site.redactor()
         self.observations = Observations(site.dialect)
         self.ledger = Ledger()
@@ -157,13 +158,14 @@ class Lab:
         return cast("T", made)
 
     def _made(self, make: Callable[[Bench], T]) -> T | Stopped:
-        """Try a few times: so much hangs on it that a mishap must not decide."""
+        """Try again after a mishap, because so much hangs on it; not after waiting in vain."""
         for _ in range(_ATTEMPTS - 1):
+            started = time.monotonic()
             try:
                 return make(Bench(self))
-            except NotReached:
-                if self.gone is not None:
-                    break
+            except NotReached as reason:
+                if self.gone is not None or time.monotonic() - started > self.patience / 2:
+                    return reason
             except Stopped as reason:
                 return reason
         try:

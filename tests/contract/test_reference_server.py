@@ -26,7 +26,7 @@ FEW = int(os.environ.get("OPENHANDS_CONTRACT_EXAMPLES") or 2)
 
 def settings() -> Settings:
     seed = int(os.environ.get("OPENHANDS_TEST_SEED") or secrets.randbits(32))
-    examples = int(os.environ.get("OPENHANDS_CONTRACT_EXAMPLES") or 20)
+    examples = int(os.environ.get("OPENHANDS_CONTRACT_EXAMPLES") or 10)
     print(f"Seed {seed}, {examples} examples per operation")
     return Settings(examples=examples, seed=seed, workers=4)
 

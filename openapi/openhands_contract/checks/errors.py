@@ -77,7 +77,9 @@ def repeats_no_key(sight: Sight) -> Complaint:
     """Looks for the key of the request in the answer."""
     exchange = sight.exchange
     headers = exchange.request_headers
-    given = headers.get("x-session-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+    given = (
+        headers.get("x-session-api-key") or headers.get("authorization", "").removeprefix("Bearer").strip()
+    )
     if len(given) < _SHORTEST_KEY or given in exchange.url or given.encode() in exchange.request_body:
         return None
     pattern = re.compile(rf"(?<![\w.-]){re.escape(given)}(?![\w.-])")
