@@ -17,7 +17,7 @@ from openhands_contract.v0 import CONVERSATIONS, path, unknown_id
 
 _SOCKETIO = "/socket.io/"
 _MSG_ID = re.compile(r"[A-Z0-9_]+\$[A-Z0-9_]+")
-_SHORTEST_KEY = 6
+_SHORTEST_KEY = 8
 
 
 def _refused(sight: Sight) -> bool:
@@ -77,9 +77,8 @@ def repeats_no_key(sight: Sight) -> Complaint:
     """Looks for the key of the request in the answer."""
     exchange = sight.exchange
     headers = exchange.request_headers
-    given = (
-        headers.get("x-session-api-key") or headers.get("authorization", "").removeprefix("Bearer").strip()
-    )
+    _, _, token = headers.get("authorization", "").partition(" ")
+    given = headers.get("x-session-api-key") or token
     if len(given) < _SHORTEST_KEY or given in exchange.url or given.encode() in exchange.request_body:
         return None
     pattern = re.compile(rf"(?<![\w.-]){re.escape(given)}(?![\w.-])")
