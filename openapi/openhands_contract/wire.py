@@ -2,8 +2,8 @@
 
 A server under judgement may hang, drip, stream for ever, redirect elsewhere, or not speak HTTP at all. So
 every request has a deadline and every answer a size limit, redirects are not followed, and what is cut off
-becomes an exchange without an answer instead of a traceback. The only request that is repeated is one that was
-refused with 429: the server never looked at it.
+becomes an exchange without an answer instead of a traceback. Requests are repeated that were refused with 429,
+because the server never looked at them, and, once, those that may be when the server hung up.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ _MOST_REFUSALS = 20
 _LONGEST_PATIENCE = 30.0
 _SLOWEST_PACE = 1.0
 _FIRST_PACE = 0.1
+# Idle connections are given up before common servers (2 s and more) do so. It can still happen that a server closes
+# one just when it is used again; HTTP lets clients repeat what may be repeated, and blames nobody (RFC 9112, 9.3.1).
+_LIMITS = httpx.Limits(keepalive_expiry=1.0)
+_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_HUNG_UP = frozenset({"RemoteProtocolError: Server disconnected without sending a response."})
 
 Query = Mapping[str, Any] | list[tuple[str, Any]]
 
@@ -103,7 +108,9 @@ class Wire:
 
     def _connected(self) -> httpx.Client:
         # trust_env: a proxy from the environment would be another host.
-        return httpx.Client(follow_redirects=False, trust_env=False, timeout=self._traffic.timeout)
+        return httpx.Client(
+            follow_redirects=False, trust_env=False, timeout=self._traffic.timeout, limits=_LIMITS
+        )
 
     def send(
         self,
@@ -145,6 +152,9 @@ class Wire:
             attempts -= 1
             self._traffic.pacer.wait(self._traffic.cancelled)
             exchange = self._once(request, timeout or self._traffic.timeout)
+            if not exchange.answered and request.method in _REPEATABLE and exchange.failure in _HUNG_UP:
+                self._clients.append(self._connected())
+                exchange = self._once(request, timeout or self._traffic.timeout)
             self._traffic.seen(exchange)
             if exchange.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 # Some servers reset the connection after a failure, which is no fault of the next request.
