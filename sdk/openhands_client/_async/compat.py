@@ -136,7 +136,13 @@ def connect_websocket(url: str, **options: Any) -> AbstractAsyncContextManager[C
     """Open a WebSocket on entering. The library is loaded here, because many programs never need it."""
     from websockets.asyncio.client import connect
 
-    opening: AbstractAsyncContextManager[ClientConnection] = connect(url, **options)
+    class Direct(connect):
+        """Follows no redirect, as the sync one does: the headers and the query hold our credentials."""
+
+        def process_redirect(self, exc: Exception) -> Exception | str:
+            return exc
+
+    opening: AbstractAsyncContextManager[ClientConnection] = Direct(url, **options)
     return opening
 
 

@@ -118,8 +118,8 @@ class AsyncDriver:
                 return body
             case Read(AsyncStreamedBody() as body, timeout):
                 return await body.read(timeout)
-            case Connect(url, timeout):
-                socket = await self.transport.connect(url, timeout)
+            case Connect(url, timeout, headers):
+                socket = await self.transport.connect(url, timeout, headers)
                 opened.append(socket)
                 return socket
             case Receive(AsyncSocket() as socket, timeout):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -36,7 +37,7 @@ class AsyncSocket:
         self._place = place()
 
     @classmethod
-    async def connect(cls, url: str, timeout: float) -> AsyncSocket:
+    async def connect(cls, url: str, timeout: float, headers: Mapping[str, str]) -> AsyncSocket:
         """Raises SocketRefused, APITimeoutError, APIConnectionError or UnsafeURLError."""
         from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
@@ -44,6 +45,7 @@ class AsyncSocket:
         try:
             opening = connect_websocket(
                 url,
+                additional_headers=headers,
                 open_timeout=timeout,
                 close_timeout=CLOSE_TIMEOUT,
                 max_size=LARGEST_FRAME,

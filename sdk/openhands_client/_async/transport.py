@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from time import time
@@ -139,9 +139,9 @@ class AsyncTransport:
         await self._closing.sleep(seconds)
         self.check_open()
 
-    async def connect(self, url: str, timeout: float) -> AsyncSocket:
+    async def connect(self, url: str, timeout: float, headers: Mapping[str, str]) -> AsyncSocket:
         """Open a WebSocket, which ends with the client. Raises what ``AsyncSocket.connect`` does."""
-        socket = await AsyncSocket.connect(url, timeout)
+        socket = await AsyncSocket.connect(url, timeout, headers)
         self._sockets.add(socket)
         return socket
 

@@ -136,6 +136,7 @@ class Read(NamedTuple):
 class Connect:
     url: str = field(repr=False)
     timeout: float
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Receive(NamedTuple):
@@ -203,9 +204,9 @@ def read(body: Body, timeout: float | None = None) -> Flow[bytes]:
     return piece
 
 
-def connect(url: str, timeout: float) -> Flow[Socket]:
+def connect(url: str, timeout: float, headers: Mapping[str, str] | None = None) -> Flow[Socket]:
     """Open a WebSocket within ``timeout`` seconds. Fails with SocketRefused or APIConnectionError."""
-    socket: Socket = yield Connect(url, timeout)
+    socket: Socket = yield Connect(url, timeout, headers or {})
     return socket
 
 

@@ -98,7 +98,9 @@ def listen(
     }
     if endpoint.session_api_key:
         query["session_api_key"] = endpoint.session_api_key
-    socket = yield from connect(endpoint.socket_url(f"/socket.io/?{urlencode(query)}"), deadline.cap(timeout))
+    url = endpoint.socket_url(f"/socket.io/?{urlencode(query)}")
+    headers = yield from endpoint.headers()
+    socket = yield from connect(url, deadline.cap(timeout), headers)
     try:
         yield from _expect(socket, deadline.cap(timeout))
         yield from transmit(socket, connect_frame())

@@ -117,8 +117,8 @@ class Driver:
                 return body
             case Read(StreamedBody() as body, timeout):
                 return body.read(timeout)
-            case Connect(url, timeout):
-                socket = self.transport.connect(url, timeout)
+            case Connect(url, timeout, headers):
+                socket = self.transport.connect(url, timeout, headers)
                 opened.append(socket)
                 return socket
             case Receive(Socket() as socket, timeout):

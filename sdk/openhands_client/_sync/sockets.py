@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -37,7 +38,7 @@ class Socket:
         self._place = place()
 
     @classmethod
-    def connect(cls, url: str, timeout: float) -> Socket:
+    def connect(cls, url: str, timeout: float, headers: Mapping[str, str]) -> Socket:
         """Raises SocketRefused, APITimeoutError, APIConnectionError or UnsafeURLError."""
         from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
@@ -45,6 +46,7 @@ class Socket:
         try:
             opening = connect_websocket(
                 url,
+                additional_headers=headers,
                 open_timeout=timeout,
                 close_timeout=CLOSE_TIMEOUT,
                 max_size=LARGEST_FRAME,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from time import time
@@ -139,9 +139,9 @@ class Transport:
         self._closing.sleep(seconds)
         self.check_open()
 
-    def connect(self, url: str, timeout: float) -> Socket:
+    def connect(self, url: str, timeout: float, headers: Mapping[str, str]) -> Socket:
         """Open a WebSocket, which ends with the client. Raises what ``Socket.connect`` does."""
-        socket = Socket.connect(url, timeout)
+        socket = Socket.connect(url, timeout, headers)
         self._sockets.add(socket)
         return socket
 

@@ -50,6 +50,16 @@ async def test_a_user_holds_a_conversation(server: ReferenceServer, api: Api) ->
         assert await conversation.wait(timeout=30) == "finished"
 
 
+async def test_v0_events_come_over_the_socket(
+    server: ReferenceServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "openhands_client")
+    async with AsyncOpenHands(server.url, auth=BearerAuth("alices-key")) as client:
+        conversation = await client.conversations.create("hello", api="v0")
+        assert [event async for event in conversation.events()]
+    assert "no event socket" not in caplog.text
+
+
 async def test_a_line_whose_streams_take_their_key_later() -> None:
     with ReferenceServer(users=USERS, dialect="openhands-1.11") as server:
         async with AsyncOpenHands(server.url, auth=BearerAuth("alices-key")) as client:

@@ -51,6 +51,14 @@ def test_a_user_holds_a_conversation(server: ReferenceServer, api: Api) -> None:
         assert conversation.wait(timeout=30) == "finished"
 
 
+def test_v0_events_come_over_the_socket(server: ReferenceServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "openhands_client")
+    with OpenHands(server.url, auth=BearerAuth("alices-key")) as client:
+        conversation = client.conversations.create("hello", api="v0")
+        assert [event for event in conversation.events()]
+    assert "no event socket" not in caplog.text
+
+
 def test_a_line_whose_streams_take_their_key_later() -> None:
     with ReferenceServer(users=USERS, dialect="openhands-1.11") as server:
         with OpenHands(server.url, auth=BearerAuth("alices-key")) as client:

@@ -6,7 +6,6 @@ import gc
 import math
 import os
 import socket
-import statistics
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,22 +18,6 @@ import pytest
 from openhands_reference_server import AgentScript, ReferenceServer, Run
 
 from .conftest import Api, serving
-
-
-def test_it_starts_and_stops_in_no_time() -> None:
-    starts, stops = [], []
-    for _ in range(7):
-        server = ReferenceServer()
-        begin = time.perf_counter()
-        server.start()
-        assert httpx.get(f"{server.url}/alive").status_code == 200
-        started = time.perf_counter()
-        server.stop()
-        starts.append(started - begin)
-        stops.append(time.perf_counter() - started)
-    # Medians, because a busy machine may delay a single one.
-    assert statistics.median(starts) < 0.15, starts
-    assert statistics.median(stops) < 0.1, stops
 
 
 def open_sockets() -> set[str]:

@@ -412,7 +412,7 @@ WS_URL = f"ws://agent.test:8001/sockets/events/c?session_api_key={SECRET}"
 async def test_frames_are_text(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = Connection("one", b"tw\xc3\xb6", b"\xff", TimeoutError())
     connect_to(connection, side, monkeypatch)
-    socket = await settled(side.socket.connect(WS_URL, 3.0))
+    socket = await settled(side.socket.connect(WS_URL, 3.0, {}))
     frames = [await settled(socket.receive(1.0)) for _ in range(4)]
     assert frames == ["one", "twö", "\ufffd", None]
     assert connection.asked["open_timeout"] == 3.0
@@ -434,7 +434,7 @@ async def test_a_closed_socket_says_with_which_code(
     side: Side, failure: Exception, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect_to(Connection(failure), side, monkeypatch)
-    socket = await settled(side.socket.connect(WS_URL, 3.0))
+    socket = await settled(side.socket.connect(WS_URL, 3.0, {}))
     with pytest.raises(SocketClosed) as raised:
         await settled(socket.receive(1.0))
     assert raised.value.code == code
@@ -463,7 +463,7 @@ async def test_a_refused_socket_says_why_and_shows_no_key(
 ) -> None:
     connect_to(Connection(refusal=refusal), side, monkeypatch)
     with pytest.raises(Exception) as raised:  # noqa: PT011 - which one is what is asserted
-        await settled(side.socket.connect(WS_URL, 3.0))
+        await settled(side.socket.connect(WS_URL, 3.0, {}))
     assert type(raised.value) is kind
     assert SECRET not in f"{raised.value!s} {raised.value!r}"
     assert raised.value.__cause__ is None
@@ -477,7 +477,7 @@ async def test_the_key_in_the_socket_url_is_not_logged(
     caplog.set_level(logging.DEBUG)
     connection = Connection()
     connect_to(connection, side, monkeypatch)
-    await closed(await settled(side.socket.connect(WS_URL, 3.0)))
+    await closed(await settled(side.socket.connect(WS_URL, 3.0, {})))
     logger = connection.asked["logger"]
     assert not logger.isEnabledFor(logging.DEBUG)
     assert logger.name.startswith("openhands_client")
