@@ -6,7 +6,7 @@ import asyncio
 import gc
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Barrier
 from typing import Any
 
@@ -57,7 +57,7 @@ class Transport:
         self.diary.append("open")
         return self._maybe_later(resource(self._module, self, "body"))
 
-    def connect(self, url: str, timeout: float) -> Any:
+    def connect(self, url: str, timeout: float, headers: Mapping[str, str]) -> Any:
         self.diary.append("connect")
         return self._maybe_later(resource(self._module, self, "socket"))
 
