@@ -3,7 +3,7 @@
 A server under judgement may hang, drip, stream for ever, redirect elsewhere, or not speak HTTP at all. So
 every request has a deadline and every answer a size limit, redirects are not followed, and what is cut off
 becomes an exchange without an answer instead of a traceback. Requests are repeated that were refused with 429,
-because the server never looked at them, and, once, those that may be when the server hung up.
+because the server never looked at them, and, once, when the server hung up.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _LONGEST_PATIENCE = 30.0
 _SLOWEST_PACE = 1.0
 _FIRST_PACE = 0.1
 # Idle connections are given up before common servers (2 s and more) do so. It can still happen that a server closes
-# one just when it is used again; HTTP lets clients repeat what may be repeated, and blames nobody (RFC 9112, 9.3.1).
+# one just when it is used again, as one does that has not read the body of a request it refused. RFC 9112, 9.3.1
+# blames nobody for that. The request is sent once more, also a POST: a server that really hangs up does so again.
 _LIMITS = httpx.Limits(keepalive_expiry=1.0)
-_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _HUNG_UP = frozenset({"RemoteProtocolError: Server disconnected without sending a response."})
 
 Query = Mapping[str, Any] | list[tuple[str, Any]]
@@ -152,7 +152,7 @@ class Wire:
             attempts -= 1
             self._traffic.pacer.wait(self._traffic.cancelled)
             exchange = self._once(request, timeout or self._traffic.timeout)
-            if not exchange.answered and request.method in _REPEATABLE and exchange.failure in _HUNG_UP:
+            if exchange.failure in _HUNG_UP:
                 self._clients.append(self._connected())
                 exchange = self._once(request, timeout or self._traffic.timeout)
             self._traffic.seen(exchange)
