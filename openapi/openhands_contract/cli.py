@@ -23,13 +23,13 @@ try:
         select,
     )
     from openhands_contract.documents import DIALECTS, Dialect
-    from openhands_contract.drive import Settings
     from openhands_contract.explaining import explain as explained
+    from openhands_contract.generating.drive import Settings
     from openhands_contract.judging import judge
+    from openhands_contract.lab.site import Site
     from openhands_contract.outcome import CannotRun, Outcome, Result, Verdict
     from openhands_contract.proxy.command import command as proxy_command
     from openhands_contract.reports import Report, junit, machine, page, terminal
-    from openhands_contract.site import Site
 except ModuleNotFoundError as missing:
     sys.exit(f"openhands-contract needs {missing.name}: pip install 'openhands-client[contract]'")
 

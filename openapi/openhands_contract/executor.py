@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
-from openhands_contract import generated
-from openhands_contract.bench import Bench
 from openhands_contract.catalogue import Requirement, select
 from openhands_contract.checks import Check, load_all
-from openhands_contract.drive import Settings
 from openhands_contract.exchange import Exchange
+from openhands_contract.generating import generated
+from openhands_contract.generating.drive import Settings
 from openhands_contract.lab import Lab
+from openhands_contract.lab.bench import Bench
+from openhands_contract.lab.wire import Interrupted
 from openhands_contract.observing import OBSERVERS, sight_of
 from openhands_contract.outcome import Evidence, Failed, Outcome, Result, Skipped, Stopped
-from openhands_contract.wire import Interrupted
 
 INTERRUPTED = "the run was interrupted"
 # Areas whose checks keep V0 conversations running; servers run only a few at a time.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from openhands_contract.catalogue import Requirement
 from openhands_contract.checks import load_all
 from openhands_contract.documents import DIALECTS
-from openhands_contract.generated import REQUIREMENTS, failures_of
+from openhands_contract.generating.generated import REQUIREMENTS, failures_of
 from openhands_contract.observing import OBSERVERS
 
 

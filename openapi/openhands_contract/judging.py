@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from openhands_contract.catalogue import Requirement
-from openhands_contract.drive import Settings
 from openhands_contract.executor import INTERRUPTED, Progress, execute
+from openhands_contract.generating.drive import Settings
 from openhands_contract.lab import Lab
+from openhands_contract.lab.site import Site
 from openhands_contract.outcome import CannotRun, NotReached, Outcome, Result
 from openhands_contract.reports import Report
-from openhands_contract.site import Site
 
 
 def judge(

@@ -16,12 +16,12 @@ import pytest
 
 from openhands_contract.catalogue import Profile, Requirement, catalogue, select
 from openhands_contract.documents import DIALECTS, Dialect
-from openhands_contract.drive import Settings
+from openhands_contract.generating.drive import Settings
 from openhands_contract.judging import judge
+from openhands_contract.lab.site import Site
 from openhands_contract.outcome import CannotRun, Outcome, Result
 from openhands_contract.reports import Report
 from openhands_contract.reports.plain import failure_text
-from openhands_contract.site import Site
 
 _PARAMETER = "requirement_id"
 

@@ -9,7 +9,9 @@ A test double that behaves like the real thing:
 """
 
 try:
-    from openhands_reference_server import faults
+    from openhands_reference_server.control import faults
+    from openhands_reference_server.control.journal import Exchange, NotSeen
+    from openhands_reference_server.control.matching import Match
     from openhands_reference_server.domain.script import (
         AgentScript,
         Fail,
@@ -22,10 +24,8 @@ try:
         Write,
     )
     from openhands_reference_server.embedded import ReferenceServer
-    from openhands_reference_server.journal import Exchange, NotSeen
-    from openhands_reference_server.matching import Match
-    from openhands_reference_server.scheduler import ManualClock
     from openhands_reference_server.workspace.files import UploadLimits
+    from openhands_reference_server.world.scheduler import ManualClock
 except ModuleNotFoundError as missing:
     raise ImportError(
         f"the reference server needs {missing.name}: pip install 'openhands-client[server]'"

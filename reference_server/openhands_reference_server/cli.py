@@ -20,21 +20,21 @@ import click
 from openhands_contract import documents
 from openhands_contract.recording import files
 from openhands_reference_server import dialects
-from openhands_reference_server.accounts import Accounts
 from openhands_reference_server.domain.script import Script
 from openhands_reference_server.front import ControlOptions, Front, Frontage
 from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress, bracketed
 from openhands_reference_server.http.oauth import PATH as TOKEN_PATH
-from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
-from openhands_reference_server.rates import Rate
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
 from openhands_reference_server.storage import StorageError
 from openhands_reference_server.storage.lock import DirectoryLock
 from openhands_reference_server.storage.place import Storage
 from openhands_reference_server.tenant import ServerOptions
-from openhands_reference_server.tokens import DEFAULT_LIFETIME
+from openhands_reference_server.users.accounts import Accounts
+from openhands_reference_server.users.rates import Rate
+from openhands_reference_server.users.tokens import DEFAULT_LIFETIME
 from openhands_reference_server.workspace.files import DEFAULT_UPLOAD_LIMIT, UploadLimits
+from openhands_reference_server.world.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
 
 OPEN, SESSION_KEY, BEARER, OAUTH = "open", "session-key", "bearer", "oauth"
 _ACCESS = {
@@ -363,7 +363,7 @@ def _accounts(auth: str, users: Path | None) -> Accounts | None:
         return None
     if users is None:
         raise click.UsageError(f"--auth {auth} needs --users FILE.yaml, which says who they are.")
-    from openhands_reference_server.users_file import AccountsError, read_accounts
+    from openhands_reference_server.users.users_file import AccountsError, read_accounts
 
     try:
         return read_accounts(users)

@@ -14,25 +14,25 @@ from typing import TYPE_CHECKING, Any, Self
 
 from openhands_contract import documents
 from openhands_reference_server import dialects
-from openhands_reference_server.controls import Controls, read_scenario
+from openhands_reference_server.control.controls import Controls, read_scenario
+from openhands_reference_server.control.namespaces import PREFIX, Namespace
 from openhands_reference_server.domain.script import Script
 from openhands_reference_server.front import ControlOptions, Front, Frontage
 from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress
-from openhands_reference_server.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
-from openhands_reference_server.namespaces import PREFIX, Namespace
-from openhands_reference_server.rates import Rate
-from openhands_reference_server.scheduler import Clock
 from openhands_reference_server.serving import BackgroundServer, bind, port_of
 from openhands_reference_server.storage.place import Storage
 from openhands_reference_server.tenant import ServerOptions
-from openhands_reference_server.tokens import DEFAULT_LIFETIME
+from openhands_reference_server.users.rates import Rate
+from openhands_reference_server.users.tokens import DEFAULT_LIFETIME
 from openhands_reference_server.workspace.files import UploadLimits
+from openhands_reference_server.world.live import DEFAULT_CLOSE_DELAY, DEFAULT_MAX_CONCURRENT, V0Options
+from openhands_reference_server.world.scheduler import Clock
 
 if TYPE_CHECKING:  # reading scenarios takes pydantic, which those without one do not wait for
     from openhands_contract.recording.files import Recording
-    from openhands_reference_server.accounts import Accounts
     from openhands_reference_server.scenarios import ScenarioSource
+    from openhands_reference_server.users.accounts import Accounts
 
 _HOST = "127.0.0.1"
 _NOT_RUNNING = "The reference server is not running; use it as a context manager"
@@ -248,6 +248,6 @@ def _recording(path: Path) -> Recording:
 
 
 def _read_users(users: str | Path | Mapping[str, Any]) -> Accounts:
-    from openhands_reference_server.users_file import read_accounts
+    from openhands_reference_server.users.users_file import read_accounts
 
     return read_accounts(users)

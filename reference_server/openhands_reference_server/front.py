@@ -6,11 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from openhands_reference_server.http.addresses import AgentAddress
-from openhands_reference_server.http.control_api import ControlApi
-from openhands_reference_server.http.journaling import Environ, StartResponse
-from openhands_reference_server.http.plain_answers import problem
-from openhands_reference_server.namespaces import (
+from openhands_reference_server.control.namespaces import (
     PREFIX,
     Namespace,
     Namespaces,
@@ -18,9 +14,13 @@ from openhands_reference_server.namespaces import (
     is_name,
     within,
 )
-from openhands_reference_server.scheduler import Clock
+from openhands_reference_server.http.addresses import AgentAddress
+from openhands_reference_server.http.control_api import ControlApi
+from openhands_reference_server.http.journaling import Environ, StartResponse
+from openhands_reference_server.http.plain_answers import problem
 from openhands_reference_server.storage.place import Storage
 from openhands_reference_server.tenant import ServerOptions
+from openhands_reference_server.world.scheduler import Clock
 
 CONTROL = "/_control"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
-from openhands_reference_server.resets import is_doomed
+from openhands_reference_server.control.resets import is_doomed
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _POLL_SECONDS = 0.01

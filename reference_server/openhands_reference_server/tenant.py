@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from openhands_reference_server.accounts import Accounts
 from openhands_reference_server.dialects import DOCS, Dialect
 from openhands_reference_server.domain.script import Script
 from openhands_reference_server.http.access import Access, OpenAccess, UserAccess
@@ -22,13 +21,14 @@ from openhands_reference_server.http.ownership import PERMISSION_DENIED, IsForei
 from openhands_reference_server.http.rate_limit import RateLimit
 from openhands_reference_server.http.runtimes import Runtimes
 from openhands_reference_server.http.socketio_server import INVALID_KEY, NOT_FOUND, SocketIO, Wsgi
-from openhands_reference_server.live import V0Options
-from openhands_reference_server.rates import Rate, RateLimiter
-from openhands_reference_server.realms import Realms
-from openhands_reference_server.scheduler import Clock, SystemClock, advance
 from openhands_reference_server.storage import Store
-from openhands_reference_server.tokens import TokenDesk
+from openhands_reference_server.users.accounts import Accounts
+from openhands_reference_server.users.rates import Rate, RateLimiter
+from openhands_reference_server.users.realms import Realms
+from openhands_reference_server.users.tokens import TokenDesk
 from openhands_reference_server.world import World
+from openhands_reference_server.world.live import V0Options
+from openhands_reference_server.world.scheduler import Clock, SystemClock, advance
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ import pytest
 
 from openhands_client import OAuth2Auth
 from openhands_client._core.commands import Flow
-from openhands_reference_server import Match, ReferenceServer, faults
+from openhands_reference_server import Match, ReferenceServer
+from openhands_reference_server.control import faults
 
 from .crowds import BUSY, SEED, draw, live_all
 from .judge import faults_in, in_order, judge, table

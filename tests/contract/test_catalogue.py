@@ -14,7 +14,7 @@ from openhands_contract.checks import load_all
 from openhands_contract.cli import main
 from openhands_contract.documents import DIALECTS, DocumentName, load
 from openhands_contract.explaining import how_it_is_tested
-from openhands_contract.generated import REQUIREMENTS
+from openhands_contract.generating.generated import REQUIREMENTS
 from openhands_contract.observing import OBSERVERS
 from scripts.requirements import TARGET, page
 

@@ -17,12 +17,20 @@ from werkzeug.wrappers import Request, Response
 
 from openhands_contract.catalogue import Profile, select
 from openhands_contract.cli import main
-from openhands_contract.drive import Driven, Failure, Operation, OperationResult, Settings, Target, drive
 from openhands_contract.exchange import Exchange
+from openhands_contract.generating.drive import (
+    Driven,
+    Failure,
+    Operation,
+    OperationResult,
+    Settings,
+    Target,
+    drive,
+)
 from openhands_contract.judging import judge
+from openhands_contract.lab.site import Site
 from openhands_contract.outcome import Outcome, Verdict
 from openhands_contract.reports import Report
-from openhands_contract.site import Site
 from openhands_reference_server import ReferenceServer
 from openhands_reference_server.http.agent_server import create_agent_server
 

@@ -14,11 +14,11 @@ from rich.console import Console
 
 from openhands_contract.catalogue import select
 from openhands_contract.documents import Dialect
-from openhands_contract.drive import Settings
+from openhands_contract.generating.drive import Settings
 from openhands_contract.judging import judge
+from openhands_contract.lab.site import Site
 from openhands_contract.outcome import Outcome, Verdict
 from openhands_contract.reports import Report, terminal
-from openhands_contract.site import Site
 from openhands_reference_server import ReferenceServer
 
 FEW = int(os.environ.get("OPENHANDS_CONTRACT_EXAMPLES") or 2)

@@ -18,13 +18,13 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from openhands_contract.catalogue import Profile, catalogue, select
-from openhands_contract.drive import Settings
 from openhands_contract.exchange import Exchange
+from openhands_contract.generating.drive import Settings
 from openhands_contract.judging import judge
+from openhands_contract.lab.site import Site
 from openhands_contract.outcome import CannotRun, Evidence, Outcome, Result, Skipped, Verdict, overall
 from openhands_contract.redaction import Redactor
 from openhands_contract.reports import Report, junit, machine, page
-from openhands_contract.site import Site
 from openhands_reference_server import ReferenceServer
 
 SETTINGS = Settings(examples=1, seed=1, workers=4)

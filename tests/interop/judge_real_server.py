@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from openhands_contract.catalogue import select
-from openhands_contract.drive import Settings
+from openhands_contract.generating.drive import Settings
 from openhands_contract.judging import judge
+from openhands_contract.lab.site import Site
 from openhands_contract.reports import machine, page, terminal
-from openhands_contract.site import Site
 from tests.interop.conftest import HERE, INSTALLED, running
 
 _FINDINGS = HERE.parent.parent / "docs" / "findings-openhands-1.0.md"

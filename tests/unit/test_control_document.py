@@ -10,9 +10,9 @@ import pytest
 from openapi_spec_validator import validate
 
 from openhands_contract.documents import load
-from openhands_reference_server.faults import EFFECTS, FaultRule
-from openhands_reference_server.journal import Exchange
-from openhands_reference_server.matching import Match
+from openhands_reference_server.control.faults import EFFECTS, FaultRule
+from openhands_reference_server.control.journal import Exchange
+from openhands_reference_server.control.matching import Match
 
 DOCUMENT = load("control")
 OPERATIONS = {

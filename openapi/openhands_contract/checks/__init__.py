@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from openhands_contract.bench import Bench
+from openhands_contract.lab.bench import Bench
 
 Function = Callable[[Bench], None]
 

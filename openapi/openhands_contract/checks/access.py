@@ -6,15 +6,15 @@ import secrets
 import uuid
 from collections.abc import Iterator, Mapping
 
-from openhands_contract.bench import Answer, Api, Bench
 from openhands_contract.checks import checks
 from openhands_contract.contract_document import Document
+from openhands_contract.lab.bench import Answer, Api, Bench
+from openhands_contract.lab.site import KEY_HEADER
+from openhands_contract.lab.streams import V0Stream
+from openhands_contract.lab.v0 import CONVERSATIONS, path
+from openhands_contract.lab.v1 import CONVERSATIONS as APP_CONVERSATIONS
+from openhands_contract.lab.v1 import SANDBOXES, TASKS, user_message
 from openhands_contract.outcome import Skipped
-from openhands_contract.site import KEY_HEADER
-from openhands_contract.streams import V0Stream
-from openhands_contract.v0 import CONVERSATIONS, path
-from openhands_contract.v1 import CONVERSATIONS as APP_CONVERSATIONS
-from openhands_contract.v1 import SANDBOXES, TASKS, user_message
 
 _META = ("/alive", "/health", "/server_info")
 _V0_TAGS = frozenset({"v0-conversations", "v0-events", "v0-workspace", "feedback", "settings"})

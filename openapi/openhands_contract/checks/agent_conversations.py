@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from openhands_contract.bench import Answer, Api, Bench
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
+from openhands_contract.lab.bench import Answer, Api, Bench
+from openhands_contract.lab.v1 import Started, user_message
 from openhands_contract.outcome import Skipped
-from openhands_contract.v1 import Started, user_message
 
 _PATH = "/api/conversations"
 _WAITING = "waiting_for_confirmation"

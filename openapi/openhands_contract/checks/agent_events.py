@@ -8,10 +8,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from openhands_contract.bench import Answer, Bench
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
-from openhands_contract.v1 import Started, user_message
+from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.v1 import Started, user_message
 
 Event = dict[str, Any]
 _DASHED = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

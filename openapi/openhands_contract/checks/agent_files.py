@@ -10,10 +10,10 @@ import zipfile
 from typing import Any
 from urllib.parse import quote
 
-from openhands_contract.bench import Answer, Api, Bench
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_files import BINARY, TEXT, new_name
-from openhands_contract.v1 import CONVERSATIONS
+from openhands_contract.lab.bench import Answer, Api, Bench
+from openhands_contract.lab.v1 import CONVERSATIONS
 
 _OUTSIDE = ("/etc/passwd", "/workspace/../etc/passwd", "/workspace/a/../../etc/passwd")
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from openhands_contract.bench import Bench
 from openhands_contract.checks import checks
+from openhands_contract.lab.bench import Bench
+from openhands_contract.lab.streams import Frame, JsonStream, ids
+from openhands_contract.lab.v1 import RESTING, Started, user_message
 from openhands_contract.outcome import NotReached, Skipped
-from openhands_contract.streams import Frame, JsonStream, ids
-from openhands_contract.v1 import RESTING, Started, user_message
 
 BASH_EVENTS = "/sockets/bash-events"
 

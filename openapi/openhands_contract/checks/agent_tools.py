@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from openhands_contract.bench import Bench
 from openhands_contract.checks import checks
+from openhands_contract.lab.bench import Bench
 
 
 @checks("AGENT-TOOLS-01")

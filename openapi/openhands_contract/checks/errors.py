@@ -7,13 +7,13 @@ import secrets
 from http import HTTPStatus
 from typing import Any
 
-from openhands_contract.bench import Answer, Bench
 from openhands_contract.checks import checks
 from openhands_contract.exchange import Exchange
+from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.plausible import requests_of
+from openhands_contract.lab.v0 import CONVERSATIONS, path, unknown_id
 from openhands_contract.observing import Complaint, Sight, observes
 from openhands_contract.outcome import Skipped
-from openhands_contract.plausible import requests_of
-from openhands_contract.v0 import CONVERSATIONS, path, unknown_id
 
 _SOCKETIO = "/socket.io/"
 _MSG_ID = re.compile(r"[A-Z0-9_]+\$[A-Z0-9_]+")

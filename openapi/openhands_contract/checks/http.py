@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from openhands_contract.bench import Answer, Bench
 from openhands_contract.checks import checks
+from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.site import KEY_HEADER
+from openhands_contract.lab.v0 import path, unknown_id
+from openhands_contract.lab.v1 import CONVERSATIONS
 from openhands_contract.observing import Complaint, Sight, observes
 from openhands_contract.outcome import Skipped
-from openhands_contract.site import KEY_HEADER
-from openhands_contract.v0 import path, unknown_id
-from openhands_contract.v1 import CONVERSATIONS
 
 _TRACE = re.compile(
     r'Traceback \(most recent call last\)|File "[^"]+\.py", line \d+|/site-packages/'

@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection
 
-from openhands_contract.bench import Answer, Bench
 from openhands_contract.checks import checks
 from openhands_contract.checks.agent_live import knock
+from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.plausible import requests_of
+from openhands_contract.lab.v0 import CONVERSATIONS, path
+from openhands_contract.lab.v1 import Started
 from openhands_contract.outcome import Skipped
-from openhands_contract.plausible import requests_of
-from openhands_contract.v0 import CONVERSATIONS, path
-from openhands_contract.v1 import Started
 
 _V0 = frozenset({"v0-conversations", "v0-events", "v0-workspace", "settings", "feedback"})
 _V1 = frozenset({"app-conversations", "start-tasks", "events", "sandboxes", "users"})

@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterator
 from http import HTTPStatus
 from typing import Any
 
-from openhands_contract.bench import Answer, Api, Bench
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_files import workspace
 from openhands_contract.contract_document import Document
-from openhands_contract.plausible import Plausible, requests_of
-from openhands_contract.v0 import path, unknown_id
+from openhands_contract.lab.bench import Answer, Api, Bench
+from openhands_contract.lab.plausible import Plausible, requests_of
+from openhands_contract.lab.v0 import path, unknown_id
 
 _JSON = "application/json"
 _LARGE = 12 * 1024 * 1024

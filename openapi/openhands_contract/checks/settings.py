@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from openhands_contract.bench import Bench
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
+from openhands_contract.lab.bench import Bench
+from openhands_contract.lab.v0 import path, unknown_id
 from openhands_contract.outcome import Skipped
-from openhands_contract.v0 import path, unknown_id
 
 _SECRETS = "/api/secrets"
 _SETTINGS = "/api/settings"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from openhands_contract.bench import Bench
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
-from openhands_contract.v0 import CONVERSATIONS, path, unknown_id
+from openhands_contract.lab.bench import Bench
+from openhands_contract.lab.v0 import CONVERSATIONS, path, unknown_id
 
 
 def _rename(bench: Bench, identifier: str, title: str, shown: str | None = None) -> None:

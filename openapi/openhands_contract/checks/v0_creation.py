@@ -7,9 +7,9 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from openhands_contract.bench import Answer, Bench
 from openhands_contract.checks import checks
-from openhands_contract.v0 import CONVERSATIONS, path, user_messages
+from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.v0 import CONVERSATIONS, path, user_messages
 
 _TASK = {
     "git_provider": "github",

@@ -7,10 +7,10 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from openhands_contract.bench import Answer, Bench
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
-from openhands_contract.v0 import path, user_messages
+from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.v0 import path, user_messages
 
 Event = Mapping[str, Any]
 _WORDS = "Say the word Marmalade and finish."

@@ -8,9 +8,9 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from openhands_contract.bench import Answer, Bench
 from openhands_contract.checks import checks
-from openhands_contract.v0 import path
+from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.v0 import path
 
 TEXT = "First line\n\n  blanks before and after  \n\tand a tab, Größe, 会话\r\nand no line end at the end"
 BINARY = bytes(range(256)) + b"\r\n\n\r\x00\xff--boundary\r\n" + bytes(range(255, -1, -1))

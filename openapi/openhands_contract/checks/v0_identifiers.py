@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from openhands_contract.bench import Answer, Bench
 from openhands_contract.checks import checks
-from openhands_contract.v0 import path, unknown_id
+from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.v0 import path, unknown_id
 
 _ACTION = {"action": "message", "args": {"content": "Hi"}}
 _BELOW: tuple[tuple[str, str, Any], ...] = (

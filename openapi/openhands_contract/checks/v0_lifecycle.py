@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from openhands_contract.bench import Answer, Bench
 from openhands_contract.checks import checks
-from openhands_contract.v0 import path
+from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.v0 import path
 
 
 @checks("V0-LIFECYCLE-01")

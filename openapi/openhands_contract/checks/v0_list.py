@@ -9,10 +9,10 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from openhands_contract.bench import Answer, Bench
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
-from openhands_contract.v0 import CONVERSATIONS
+from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.v0 import CONVERSATIONS
 
 _MICROAGENTS = "/api/microagent-management/conversations"
 

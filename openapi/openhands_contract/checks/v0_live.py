@@ -12,11 +12,11 @@ import engineio.packet
 import engineio.payload
 import socketio.packet
 
-from openhands_contract.bench import Bench
 from openhands_contract.checks import checks
+from openhands_contract.lab.bench import Bench
+from openhands_contract.lab.streams import Frame, V0Stream, ids, is_v0_event
+from openhands_contract.lab.v0 import RESTING, path, unknown_id
 from openhands_contract.outcome import NotReached, Skipped
-from openhands_contract.streams import Frame, V0Stream, ids, is_v0_event
-from openhands_contract.v0 import RESTING, path, unknown_id
 
 _PATH = "/socket.io/"
 _PROTOCOL = {"EIO": "4"}

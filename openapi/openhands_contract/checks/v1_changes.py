@@ -9,13 +9,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from openhands_contract.bench import Answer, Bench
 from openhands_contract.checks import checks
 from openhands_contract.checks.agent_live import knock, listen
+from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.streams import ids
+from openhands_contract.lab.v0 import path
+from openhands_contract.lab.v1 import CONVERSATIONS, SANDBOXES, TASKS, Started, user_message
 from openhands_contract.outcome import NotReached
-from openhands_contract.streams import ids
-from openhands_contract.v0 import path
-from openhands_contract.v1 import CONVERSATIONS, SANDBOXES, TASKS, Started, user_message
 
 _EVENTS = "/api/v1/events"
 _SPECS = "/api/v1/sandbox-specs"

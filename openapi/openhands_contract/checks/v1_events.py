@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from openhands_contract.bench import Answer, Bench
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
-from openhands_contract.site import KEY_HEADER
-from openhands_contract.v1 import CONVERSATIONS, Started
+from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.site import KEY_HEADER
+from openhands_contract.lab.v1 import CONVERSATIONS, Started
 
 _EVENTS = "/api/v1/events"
 _WEBHOOK = "/api/v1/webhooks/events"

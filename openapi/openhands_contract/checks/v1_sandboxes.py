@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 import uuid
 
-from openhands_contract.bench import Answer, Bench
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
 from openhands_contract.checks.v0_lifecycle import refused as refused_with
-from openhands_contract.v0 import path
-from openhands_contract.v1 import CONVERSATIONS, SANDBOXES, Started, user_message
+from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.v0 import path
+from openhands_contract.lab.v1 import CONVERSATIONS, SANDBOXES, Started, user_message
 
 
 def _sandbox(bench: Bench, identifier: str) -> Answer:

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from openhands_contract.bench import Answer, Bench
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
-from openhands_contract.v1 import CONVERSATIONS, TASKS, Started
+from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.v1 import CONVERSATIONS, TASKS, Started
 
 _SEARCH = f"{CONVERSATIONS}/search"
 _COUNT = f"{CONVERSATIONS}/count"

@@ -8,10 +8,10 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from openhands_contract.bench import Answer, Bench
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
-from openhands_contract.v1 import CONVERSATIONS, STAGES, TASKS, user_message
+from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.v1 import CONVERSATIONS, STAGES, TASKS, user_message
 
 _STREAM = f"{CONVERSATIONS}/stream-start"
 _OVER = ("READY", "ERROR")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from openhands_reference_server.bash import BashFilter
 from openhands_reference_server.http.answers import asked, json_answer
 from openhands_reference_server.http.session import running_sandbox
 from openhands_reference_server.world import World
+from openhands_reference_server.world.bash import BashFilter
 
 _PREFIX = "/api/bash"
 

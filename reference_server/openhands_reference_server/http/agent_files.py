@@ -10,15 +10,15 @@ from urllib.parse import quote
 
 from flask import Blueprint, Response, request
 
-from openhands_reference_server.app_side import changes_since, compared_with
 from openhands_reference_server.http import problems
 from openhands_reference_server.http.answers import SUCCESS, asked, json_answer
 from openhands_reference_server.http.forms import discard_rest, receive_files
 from openhands_reference_server.http.session import conversation_of_key, running_sandbox
-from openhands_reference_server.trajectory import archive
 from openhands_reference_server.workspace.git import Change
 from openhands_reference_server.workspace.sandbox_files import absolute_in_workspace
 from openhands_reference_server.world import World
+from openhands_reference_server.world.app_side import changes_since, compared_with
+from openhands_reference_server.world.trajectory import archive
 
 _PIECE = 64 * 1024
 _FIELD = "file"

@@ -11,8 +11,8 @@ from openhands_reference_server.domain.errors import ConversationNotFound
 from openhands_reference_server.http.agent_files import attachment, git_changes_shown, pieces
 from openhands_reference_server.http.answers import SUCCESS, asked, json_answer
 from openhands_reference_server.http.views import Views
-from openhands_reference_server.trajectory import archive
 from openhands_reference_server.world import World
+from openhands_reference_server.world.trajectory import archive
 
 _ONE = "/api/v1/app-conversations/<not_search:conversation_id>"
 _FIELDS = ("title", "public", "selected_repository", "selected_branch", "git_provider")

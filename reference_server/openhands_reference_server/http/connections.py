@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Response, request
 
-from openhands_reference_server.resets import doom
+from openhands_reference_server.control.resets import doom
 
 _logger = logging.getLogger(__name__)
 

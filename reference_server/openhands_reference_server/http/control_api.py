@@ -11,17 +11,17 @@ from typing import Any, cast
 
 from flask import Blueprint, Response, request
 
+from openhands_reference_server.control.faults import FaultRule, effect_from_json, effect_to_json
+from openhands_reference_server.control.journal import Exchange, NotSeen
+from openhands_reference_server.control.matching import Match
+from openhands_reference_server.control.namespaces import PREFIX, Namespace, Namespaces, TooManyNamespaces
 from openhands_reference_server.dialects import DOCS
 from openhands_reference_server.domain.errors import DomainError
 from openhands_reference_server.domain.times import zoned
-from openhands_reference_server.faults import FaultRule, effect_from_json, effect_to_json
 from openhands_reference_server.http import cors, problems
 from openhands_reference_server.http.answers import SUCCESS, asked, json_answer
 from openhands_reference_server.http.application import new_application
 from openhands_reference_server.http.journaling import Environ, StartResponse
-from openhands_reference_server.journal import Exchange, NotSeen
-from openhands_reference_server.matching import Match
-from openhands_reference_server.namespaces import PREFIX, Namespace, Namespaces, TooManyNamespaces
 
 TOKEN_HEADER = "X-Control-Token"  # noqa: S105  # the name of a header
 _NAMESPACE = "openhands.namespace"

@@ -20,7 +20,7 @@ from typing import Any, NoReturn, TypeVar
 from werkzeug.datastructures import Headers
 from werkzeug.wsgi import get_input_stream
 
-from openhands_reference_server.faults import (
+from openhands_reference_server.control.faults import (
     UNHARMED,
     Answer,
     CloseSocketIO,
@@ -35,10 +35,10 @@ from openhands_reference_server.faults import (
     Truncate,
     Verdict,
 )
+from openhands_reference_server.control.journal import Recording
 from openhands_reference_server.http.answers import dumps
 from openhands_reference_server.http.connections import Dropped, cut, has_hung_up, raw_socket, reset
 from openhands_reference_server.http.journaling import Environ, StartResponse, Wsgi, recording_of
-from openhands_reference_server.journal import Recording
 
 StreamFault = TypeVar("StreamFault", CloseWebSocket, CloseSocketIO)
 

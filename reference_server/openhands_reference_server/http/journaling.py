@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
-from openhands_reference_server.journal import Journal, Recording
-from openhands_reference_server.matching import Asked, ServerName
-from openhands_reference_server.redaction import environ_headers
+from openhands_reference_server.control.journal import Journal, Recording
+from openhands_reference_server.control.matching import Asked, ServerName
+from openhands_reference_server.control.redaction import environ_headers
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]

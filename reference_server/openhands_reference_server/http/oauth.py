@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
 
 from openhands_reference_server.http.answers import dumps
-from openhands_reference_server.tokens import Grant, Refused, TokenDesk
+from openhands_reference_server.users.tokens import Grant, Refused, TokenDesk
 
 PATH = "/oauth/token"
 _FORM = "application/x-www-form-urlencoded"

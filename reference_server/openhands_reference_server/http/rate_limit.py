@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from openhands_reference_server.core import Core
-from openhands_reference_server.rates import RateLimiter
+from openhands_reference_server.users.rates import RateLimiter
+from openhands_reference_server.world.core import Core
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _BODY = json.dumps({"message": "Too many requests"}, separators=(",", ":")).encode()

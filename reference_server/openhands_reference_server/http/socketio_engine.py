@@ -24,7 +24,7 @@ from engineio.exceptions import EngineIOError
 from engineio.packet import CLOSE, Packet
 from socketio.exceptions import SocketIOError
 
-from openhands_reference_server.faults import CloseSocketIO
+from openhands_reference_server.control.faults import CloseSocketIO
 from openhands_reference_server.http.connections import SOCKET_KEYS, Connection
 from openhands_reference_server.http.injection import fault_of_stream
 from openhands_reference_server.http.journaling import recording_of

@@ -23,8 +23,8 @@ from openhands_reference_server.domain.errors import ConversationNotFound, Domai
 from openhands_reference_server.http.application import validator
 from openhands_reference_server.http.plain_answers import problem
 from openhands_reference_server.http.validation import RequestInvalid
-from openhands_reference_server.live import Follower
 from openhands_reference_server.world import World
+from openhands_reference_server.world.live import Follower
 
 if TYPE_CHECKING:
     from openhands_reference_server.http.socketio_engine import Engine

@@ -24,8 +24,7 @@ from flask_sock import Sock
 from simple_websocket import Server
 from wsproto.frame_protocol import CloseReason
 
-from openhands_reference_server import agent_side, broadcast, sandboxes
-from openhands_reference_server.broadcast import Subscription
+from openhands_reference_server.control.faults import CloseWebSocket
 from openhands_reference_server.dialects import Dialect
 from openhands_reference_server.domain.changes import Event
 from openhands_reference_server.domain.errors import (
@@ -40,7 +39,6 @@ from openhands_reference_server.domain.errors import (
 from openhands_reference_server.domain.event_log import EventFilter
 from openhands_reference_server.domain.times import parse, zoneless
 from openhands_reference_server.domain.v1 import V1Conversation
-from openhands_reference_server.faults import CloseWebSocket
 from openhands_reference_server.http.answers import dumps
 from openhands_reference_server.http.application import validator
 from openhands_reference_server.http.connections import SOCKET_KEYS, Connection
@@ -54,7 +52,8 @@ from openhands_reference_server.http.session import (
     sandbox_of_request,
 )
 from openhands_reference_server.http.validation import RequestInvalid
-from openhands_reference_server.world import World
+from openhands_reference_server.world import World, agent_side, broadcast, sandboxes
+from openhands_reference_server.world.broadcast import Subscription
 
 _logger = logging.getLogger(__name__)
 _MAX_FRAME_BYTES = 4 * 1024 * 1024

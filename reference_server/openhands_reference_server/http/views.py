@@ -14,8 +14,8 @@ from openhands_reference_server.domain.start_task import StartTask
 from openhands_reference_server.domain.v0 import V0Conversation
 from openhands_reference_server.domain.v1 import V1Conversation
 from openhands_reference_server.http.addresses import AgentAddress
-from openhands_reference_server.keys import SessionKeys
 from openhands_reference_server.world import ConversationView
+from openhands_reference_server.world.keys import SessionKeys
 
 # How the V0 routes show a V1 conversation: the status of the sandbox, then that of the agent.
 _V0_STATUS = {

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from openhands_reference_server.core import Core
 from openhands_reference_server.domain.errors import (
     FileMissing,
     PathNotAbsolute,
@@ -24,6 +23,7 @@ from openhands_reference_server.workspace.cloning import Cloned, Cloning
 from openhands_reference_server.workspace.files import FILES, Receiver, Upload, UploadLimits, Workspace
 from openhands_reference_server.workspace.git import Change, Git, GitFailed
 from openhands_reference_server.workspace.paths import MOUNT, REPOSITORY, UnsafeName, asked_path
+from openhands_reference_server.world.core import Core
 
 _logger = logging.getLogger(__name__)
 

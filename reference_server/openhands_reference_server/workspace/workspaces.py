@@ -9,7 +9,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from openhands_reference_server.core import Core
 from openhands_reference_server.domain.errors import (
     AgentSessionNotFound,
     BinaryFile,
@@ -24,6 +23,7 @@ from openhands_reference_server.workspace.cloning import Cloned, Cloning, is_unu
 from openhands_reference_server.workspace.files import FILES, UploadLimits, Workspace
 from openhands_reference_server.workspace.git import Git, GitFailed
 from openhands_reference_server.workspace.microagents import Microagent
+from openhands_reference_server.world.core import Core
 
 _logger = logging.getLogger(__name__)
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 
-from openhands_reference_server.agent_side import AgentSide
-from openhands_reference_server.broadcast import Subscription
 from openhands_reference_server.domain import confirmation, v0_live
 from openhands_reference_server.domain.changes import Event
 from openhands_reference_server.http import sockets
-from openhands_reference_server.live import Follower
+from openhands_reference_server.world.agent_side import AgentSide
+from openhands_reference_server.world.broadcast import Subscription
+from openhands_reference_server.world.live import Follower
 from tests.contract.mutants.machinery import (
     AGENT,
     CONVERSATION,

@@ -67,7 +67,7 @@ def one_key_for_all_sandboxes() -> Iterator[object]:
 
 @inside("The agent server takes any key of the right form.", "ACCESS-07")
 def agent_key_is_not_checked() -> Iterator[object]:
-    from openhands_reference_server.keys import SessionKeys
+    from openhands_reference_server.world.keys import SessionKeys
 
     def lenient(self: SessionKeys, key: str) -> str | None:
         return key.partition(".")[0] or None

@@ -10,12 +10,12 @@ from unittest.mock import patch
 
 from openhands_contract.catalogue import Requirement, catalogue, select
 from openhands_contract.checks import load_all
-from openhands_contract.drive import Settings
+from openhands_contract.generating.drive import Settings
 from openhands_contract.judging import judge
 from openhands_contract.lab import Lab
+from openhands_contract.lab.site import Site
 from openhands_contract.outcome import Outcome
 from openhands_contract.reports import Report
-from openhands_contract.site import Site
 from tests.contract.mutants import agent, edges, http, traces, users, v0, v1
 from tests.contract.mutants.machinery import MUTANTS, Mutant, MutantServer
 

@@ -10,11 +10,11 @@ from typing import Any
 from unittest.mock import patch
 from urllib.parse import parse_qs
 
-from openhands_reference_server.agent_side import AgentSide
-from openhands_reference_server.broadcast import Subscription
 from openhands_reference_server.domain import v0_live
 from openhands_reference_server.http import socketio_server, sockets
 from openhands_reference_server.http.socketio_server import SocketIO
+from openhands_reference_server.world.agent_side import AgentSide
+from openhands_reference_server.world.broadcast import Subscription
 from tests.contract.mutants.machinery import (
     AGENT,
     CONVERSATION,

@@ -8,8 +8,8 @@ from unittest.mock import patch
 
 from openhands_reference_server.domain import start_task
 from openhands_reference_server.http.views import Views
-from openhands_reference_server.sandboxes import Sandboxes
 from openhands_reference_server.world import World
+from openhands_reference_server.world.sandboxes import Sandboxes
 from tests.contract.mutants.machinery import CONVERSATION, Reply, before, inside, items_of, on, set_query
 
 APPS = "/api/v1/app-conversations"

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from openhands_client import AsyncOpenHands, NotFoundError
-from openhands_reference_server import Match, ReferenceServer, faults
+from openhands_reference_server import Match, ReferenceServer
+from openhands_reference_server.control import faults
 
 from .async_crowd import crowd
 

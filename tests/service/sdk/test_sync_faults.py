@@ -21,8 +21,7 @@ from openhands_client import (
     StreamError,
 )
 from openhands_reference_server import Match, ReferenceServer
-from openhands_reference_server.domain.script import Act, AgentScript, Finish, Run
-from openhands_reference_server.faults import (
+from openhands_reference_server.control.faults import (
     Answer,
     CloseWebSocket,
     Delay,
@@ -34,6 +33,7 @@ from openhands_reference_server.faults import (
     Stall,
     Truncate,
 )
+from openhands_reference_server.domain.script import Act, AgentScript, Finish, Run
 
 Api = Literal["v0", "v1"]
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from openhands_client import NotFoundError, OpenHands
-from openhands_reference_server import Match, ReferenceServer, faults
+from openhands_reference_server import Match, ReferenceServer
+from openhands_reference_server.control import faults
 
 from .sync_crowd import crowd
 

@@ -15,7 +15,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from openhands_reference_server import AgentScript, Match, ReferenceServer, Run, faults
+from openhands_reference_server import AgentScript, Match, ReferenceServer, Run
+from openhands_reference_server.control import faults
 
 from .commands import api_of, run, served
 from .conftest import Api, eventually, serving

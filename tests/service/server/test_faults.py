@@ -15,8 +15,9 @@ from socketio.exceptions import ConnectionError as NotConnected
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from openhands_reference_server import Match, ReferenceServer, faults
-from openhands_reference_server.faults import Effect
+from openhands_reference_server import Match, ReferenceServer
+from openhands_reference_server.control import faults
+from openhands_reference_server.control.faults import Effect
 
 from .conftest import Api, eventually, serving
 from .listening import POLLING, WEBSOCKET, listening

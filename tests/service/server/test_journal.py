@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from openhands_reference_server import Exchange, Match, NotSeen, ReferenceServer, faults
-from openhands_reference_server.journal import MOST_CHARACTERS, MOST_EXCHANGES
+from openhands_reference_server import Exchange, Match, NotSeen, ReferenceServer
+from openhands_reference_server.control import faults
+from openhands_reference_server.control.journal import MOST_CHARACTERS, MOST_EXCHANGES
 
 from .conftest import Api, serving
 from .listening import POLLING, WEBSOCKET, listening

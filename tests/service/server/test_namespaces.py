@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from openhands_reference_server import Match, ReferenceServer, faults
+from openhands_reference_server import Match, ReferenceServer
+from openhands_reference_server.control import faults
 
 from .commands import served
 from .conftest import Api, serving
@@ -144,7 +145,7 @@ def test_the_first_requests_may_come_together(server: ReferenceServer) -> None:
 
 
 def test_there_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openhands_reference_server.namespaces.MOST_NAMESPACES", 1)
+    monkeypatch.setattr("openhands_reference_server.control.namespaces.MOST_NAMESPACES", 1)
     with serving(control=True) as api:
         assert api.app.get("/ns/a/alive").status_code == 200
         refused = api.app.get("/ns/b/alive")

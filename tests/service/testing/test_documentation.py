@@ -33,7 +33,7 @@ def test_they_work(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_users_of_the_page_can_be_served(tmp_path: Path) -> None:
-    from openhands_reference_server.users_file import read_accounts
+    from openhands_reference_server.users.users_file import read_accounts
 
     (tmp_path / "users.yaml").write_text(dict(FILES)["users.yaml"])
     assert read_accounts(tmp_path / "users.yaml").users == ("alice", "bob")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from openhands_reference_server.broadcast import OVERFLOW, SHUTDOWN, InProcessBroadcast
+from openhands_reference_server.world.broadcast import OVERFLOW, SHUTDOWN, InProcessBroadcast
 
 
 def test_all_subscribers_of_a_topic_get_everything_in_order() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from openhands_reference_server import Match, faults
-from openhands_reference_server.faults import EFFECTS, Faults
-from openhands_reference_server.matching import Asked
+from openhands_reference_server import Match
+from openhands_reference_server.control import faults
+from openhands_reference_server.control.faults import EFFECTS, Faults
+from openhands_reference_server.control.matching import Asked
 
 LIST = Asked("app", "http", "GET", "/api/conversations", "listConversations")
 RUN = Asked("agent", "http", "POST", "/api/conversations/abc/run", "runConversation")

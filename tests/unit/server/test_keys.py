@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openhands_reference_server.keys import SessionKeys
+from openhands_reference_server.world.keys import SessionKeys
 
 KEYS = SessionKeys(b"s" * 32)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from openhands_reference_server.rates import Rate, RateLimiter, Ruling
+from openhands_reference_server.users.rates import Rate, RateLimiter, Ruling
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from openhands_reference_server import redaction
-from openhands_reference_server.keys import SessionKeys
+from openhands_reference_server.control import redaction
+from openhands_reference_server.world.keys import SessionKeys
 
 SECRET = "sEcReT-of-this-test"
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from openhands_reference_server.scheduler import ManualClock, Scheduler, SystemClock, advance
+from openhands_reference_server.world.scheduler import ManualClock, Scheduler, SystemClock, advance
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from openhands_reference_server.core import Core
 from openhands_reference_server.domain.errors import SecretExists, SecretNotFound, SettingsNotFound
 from openhands_reference_server.domain.settings import DEFAULTS, fold, from_json, merged
-from openhands_reference_server.scheduler import ManualClock
-from openhands_reference_server.settings import Settings
 from openhands_reference_server.storage.directory import DirectoryStore
-from openhands_reference_server.vault import Unsealable, Vault
+from openhands_reference_server.world.core import Core
+from openhands_reference_server.world.scheduler import ManualClock
+from openhands_reference_server.world.settings import Settings
+from openhands_reference_server.world.vault import Unsealable, Vault
 
 KEY, VALUE = "sk-very-secret", "ghp-very-secret"
 

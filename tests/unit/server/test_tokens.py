@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from openhands_reference_server.tokens import Grant, Refused, TokenDesk
-from openhands_reference_server.users_file import read_accounts
+from openhands_reference_server.users.tokens import Grant, Refused, TokenDesk
+from openhands_reference_server.users.users_file import read_accounts
 
 ACCOUNTS = read_accounts(
     {

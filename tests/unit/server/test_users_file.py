@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from openhands_reference_server.users_file import AccountsError, read_accounts
+from openhands_reference_server.users.users_file import AccountsError, read_accounts
 
 HASHED = "sha256:" + hashlib.sha256(b"bobs-key").hexdigest()
 

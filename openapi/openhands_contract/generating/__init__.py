@@ -1,0 +1,1 @@
+"""Requests that Schemathesis makes up from the documents, and what they find."""

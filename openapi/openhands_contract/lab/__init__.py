@@ -1,0 +1,203 @@
+"""What all checks of a run share: connections, what was observed, what was made, and things that are dear to make."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from openhands_contract.contract_document import document
+from openhands_contract.exchange import Exchange
+from openhands_contract.lab.bench import Bench
+from openhands_contract.lab.ledger import Ledger
+from openhands_contract.lab.site import KEY_HEADER, Access, Site, enter
+from openhands_contract.lab.wire import Interrupted, Traffic, Wire
+from openhands_contract.observing import Observations
+from openhands_contract.outcome import CannotRun, NotReached, Stopped
+from openhands_contract.redaction import Redactor
+
+T = TypeVar("T")
+
+_TIDY_DEADLINE = 60.0
+_SILENCE_TOLERATED = 2
+_ATTEMPTS = 3
+
+
+class Lab:
+    """One run's equipment.
+
+    Attributes:
+        patience: seconds until a condition that was waited for is given up.
+        start_patience: the same for the start of a V1 conversation, which may have to fetch a container.
+    """
+
+    patience = 20.0
+    start_patience = 180.0
+
+    def __init__(self, site: Site) -> None:
+        """Connect.
+
+        Raises:
+            CannotRun: there is no server, or it does not let us in.
+        """
+        self.site = site
+        self.patience = max(self.patience, site.timeout)
+        self.redact: Redactor = site.redactor()
+        self.observations = Observations(site.dialect)
+        self.ledger = Ledger()
+        self.app_document = document("app-server", site.dialect)
+        self.agent_document = document("agent-server", site.dialect)
+        self.traffic = Traffic(self.seen, site.timeout)
+        self._lock = threading.RLock()
+        self._wires: dict[tuple[str, str, str | None], Wire] = {}
+        self._shared: dict[str, Any] = {}
+        self._making: dict[str, threading.Lock] = {}
+        self._silence = 0
+        self.gone: str | None = None
+        self.interrupted = False
+        self.access: Access = enter(site, self.traffic)
+
+    # ---- connections ---------------------------------------------------------------------------------------
+
+    def wire(self, key: str | None = "") -> Wire:
+        """A connection to the app server: as the first user, or with another key, or with none."""
+        used = self.access.key if key == "" else key
+        return self._wire("app-server", self.site.url, used)
+
+    def agent_wire(self, origin: str, key: str | None) -> Wire:
+        """A connection to an agent server, whose address has been checked."""
+        self.redact.learn(key, "$SANDBOX_KEY")
+        return self._wire("agent-server", origin, key)
+
+    def _wire(self, server: Any, url: str, key: str | None) -> Wire:
+        with self._lock:
+            wire = self._wires.get((server, url, key))
+            if wire is None:
+                own = self.access.headers_with(key) if server == "app-server" else {KEY_HEADER: key or ""}
+                headers = own if key else {}
+                wire = self._wires[server, url, key] = Wire(server, url, headers, self.traffic)
+            return wire
+
+    def seen(self, exchange: Exchange) -> None:
+        self.observe(exchange)
+        self._watch_for_the_end(exchange)
+
+    def observe(self, exchange: Exchange) -> None:
+        """Judge an exchange by itself, and note what it made."""
+        self.observations.see(exchange)
+        described = document(exchange.server, self.site.dialect)
+        operation = described.operation(exchange.method, exchange.path)
+        self.ledger.notice(operation, exchange, self._owner(exchange))
+
+    def _owner(self, exchange: Exchange) -> str:
+        second = self.site.second_api_key
+        return "second" if second and second in "".join(exchange.request_headers.values()) else "first"
+
+    # ---- is it still there? --------------------------------------------------------------------------------
+
+    def _watch_for_the_end(self, exchange: Exchange) -> None:
+        """Notice that the server has died or hangs, so that no check waits for it in vain."""
+        if exchange.answered or exchange.server != "app-server":
+            self._silence = 0
+            return
+        self._silence += 1
+        if self._silence >= _SILENCE_TOLERATED and self.gone is None:
+            self.gone = f"the server stopped answering ({exchange.failure})"
+
+    def ensure_alive(self) -> None:
+        """Go on only while there is a server.
+
+        Raises:
+            NotReached: it has stopped answering.
+        """
+        if self.gone is not None:
+            raise NotReached(self.gone)
+
+    def interrupt(self) -> None:
+        """Send nothing more, except to tidy up."""
+        self.interrupted = True
+        self.traffic.cancelled.set()
+
+    def is_still_there(self) -> bool:
+        """Ask once more, after a request that got no answer."""
+        if self.gone is None:
+            try:
+                self.wire(None).send("GET", "/alive")
+            except Interrupted:
+                return False
+        return self.gone is None
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the run is being ended.
+
+        Raises:
+            Interrupted: it is.
+            NotReached: the server has stopped answering.
+        """
+        if self.traffic.cancelled.wait(seconds):
+            raise Interrupted
+        self.ensure_alive()
+
+    # ---- things that are made once -------------------------------------------------------------------------
+
+    def shared(self, name: str, make: Callable[[Bench], T]) -> T:
+        """Make something the first time it is asked for.
+
+        Raises:
+            Stopped: it could not be made, now or the first time.
+        """
+        with self._lock:
+            lock = self._making.setdefault(name, threading.Lock())
+        with lock:
+            if name not in self._shared:
+                self._shared[name] = self._made(make)
+        made = self._shared[name]
+        if isinstance(made, Stopped):
+            raise NotReached(str(made)) if not isinstance(made, NotReached) else made
+        return cast("T", made)
+
+    def _made(self, make: Callable[[Bench], T]) -> T | Stopped:
+        """Try again after a mishap, because so much hangs on it; not after waiting in vain."""
+        for _ in range(_ATTEMPTS - 1):
+            started = time.monotonic()
+            try:
+                return make(Bench(self))
+            except NotReached as reason:
+                if self.gone is not None or time.monotonic() - started > self.patience / 2:
+                    return reason
+            except Stopped as reason:
+                return reason
+        try:
+            return make(Bench(self))
+        except Stopped as reason:
+            return reason
+
+    # ---- the end -------------------------------------------------------------------------------------------
+
+    @property
+    def conversation_path(self) -> str:
+        """The path that deletes a conversation of either generation, with `{id}` in it."""
+        newer = "/api/v1/app-conversations/{conversation_id}"
+        if "delete" in self.app_document.content["paths"].get(newer, {}):
+            return "/api/v1/app-conversations/{id}"
+        return "/api/conversations/{id}"
+
+    def tidy(self) -> int:
+        """Delete all that the run has made; return how many things could not be deleted."""
+        if self.gone is not None:
+            return self.ledger.left()
+        self.traffic.cancelled.clear()
+        senders = {"first": self.wire().send}
+        if self.site.second_api_key:
+            senders["second"] = self.wire(self.site.second_api_key).send
+        try:
+            return self.ledger.tidy(senders, self.conversation_path, time.monotonic() + _TIDY_DEADLINE)
+        except CannotRun:
+            return self.ledger.left()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for wire in self._wires.values():
+            wire.close()
+        self._wires.clear()
