@@ -38,12 +38,9 @@ def show(report: Report, console: Console) -> None:
         console.print(Text(report.redact(f"Note: {note}"), style="yellow"))
     console.print(Text(report.redact(report.conclusion()), style=_VERDICTS[report.verdict]))
     if report.results:
-        console.print(
-            Text(
-                f"{report.seconds:.1f} s, dialect {report.dialect}; repeat with --seed {report.seed}",
-                style="dim",
-            )
-        )
+        # What a proxy has seen came from others; there is nothing to repeat.
+        again = f"; repeat with --seed {report.seed}" if report.examples else ""
+        console.print(Text(f"{report.seconds:.1f} s, dialect {report.dialect}{again}", style="dim"))
 
 
 def _table(report: Report) -> Table:
