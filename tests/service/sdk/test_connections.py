@@ -143,6 +143,14 @@ class Hanging:
         self.left.set()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Heed interrupts also where who started the tests ignores them, as shells do for what runs behind them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt() -> None:
     """What Ctrl+C does; sent to the thread, so that it wakes from whatever it waits for."""
     main = threading.main_thread().ident
@@ -176,6 +184,7 @@ async def test_a_cancelled_call_leaves_no_task_and_no_connection() -> None:
         await asyncio.get_running_loop().shutdown_default_executor()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_call_leaves_no_thread_and_no_connection() -> None:
     hanging = Hanging()
     interrupting = threading.Timer(SOON, interrupt)
@@ -185,6 +194,7 @@ def test_an_interrupted_call_leaves_no_thread_and_no_connection() -> None:
         assert hanging.left.wait(PATIENCE)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_wait_leaves_no_thread_and_no_socket() -> None:
     def work(message: str, number: int) -> Iterator[Act]:
         yield Run("sleep 1000", seconds=1000)
@@ -250,7 +260,7 @@ def until_it_waits(flood: Flood) -> int:
 async def test_a_server_waits_for_a_client_that_reads_slowly(kind: Any) -> None:
     """Nothing is heaped up without a bound, and nothing is lost."""
     with flooding() as (flood, url):
-        socket = await settled(kind.connect(url, PATIENCE))
+        socket = await settled(kind.connect(url, PATIENCE, {}))
         assert await asyncio.to_thread(until_it_waits, flood) < FRAMES
         for number in range(FRAMES):
             frame = await settled(socket.receive(PATIENCE))
