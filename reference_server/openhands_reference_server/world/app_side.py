@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from openhands_reference_server.domain import v1
@@ -167,7 +168,14 @@ class AppSide:
             return None, "."
         workspace = self._files.of(home.id)
         name = (conversation.selected_repository or "").rstrip("/").rpartition("/")[2]
-        return workspace, name if name and (workspace.root / name).is_dir() else "."
+        return workspace, name if name in _folders(workspace.root) else "."
+
+
+def _folders(directory: Path) -> set[str]:
+    """What the directories in it are called. Names from outside are looked up here, and never made a path."""
+    if not directory.is_dir():
+        return set()
+    return {one.name for one in directory.iterdir() if one.is_dir() and not one.is_symlink()}
 
 
 def changes_since(files: SandboxFiles, sandbox_id: str, path: str, ref: str | None) -> list[Change]:

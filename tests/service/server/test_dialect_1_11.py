@@ -148,6 +148,13 @@ def test_61_app_conversations_have_more_fields(api: Api, one: V1) -> None:
     }
 
 
+@pytest.mark.parametrize("repository", ["0" * 500, "..", "acme/..", "a\x00b"])
+def test_names_of_repositories_lead_nowhere(api: Api, repository: str) -> None:
+    odd = api.start_v1(selected_repository=repository)
+    assert api.ok("GET", f"{V1_PREFIX}/{odd.id}/skills") == {"skills": []}
+    assert api.ok("GET", f"{V1_PREFIX}/{odd.id}/hooks") == {"hooks": []}
+
+
 def test_64_a_stream_with_an_unknown_parent_breaks_off(api: Api) -> None:
     given = api.app.post(f"{V1_PREFIX}/stream-start", json={"parent_conversation_id": MISSING})
     assert (given.status_code, given.text) == (200, "[\n")
