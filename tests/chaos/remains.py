@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import engineio
+
 logger = logging.getLogger(__name__)
 
 PATIENCE = 20.0  # seconds; servers notice after a moment that their clients are gone
@@ -30,6 +32,14 @@ def remains(found: Counter[str]) -> Iterator[None]:
     if left:
         logger.error("left: %s", ", ".join(thread.name for thread in left))
     found["sockets left"] += max(0, open_sockets() - sockets)
+
+
+def wake(url: str, *, api_key: str = "") -> None:
+    """Have the server start what it keeps running for a user from the first Socket.IO connection on."""
+    client = engineio.Client()
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    client.connect(url, headers, transports=["polling"], engineio_path="socket.io")
+    client.disconnect()
 
 
 def _until(calm: Callable[[], bool]) -> None:

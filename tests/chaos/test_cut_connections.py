@@ -20,7 +20,7 @@ from .crowds import BUSY, SEED, draw, live_all
 from .cutting_proxy import CuttingProxy, Shears, cutting_proxy
 from .judge import all_ids, faults_in, in_order, judge, table
 from .life import Api, Life
-from .remains import remains
+from .remains import remains, wake
 
 LIVES, REAL_LIVES = 24, 6
 REAL_AT_ONCE = 1  # started together, the agent servers of one line choose the same port
@@ -58,8 +58,7 @@ def play(
 
 def test_the_reference_server(capsys: pytest.CaptureFixture[str]) -> None:
     with ReferenceServer(script=BUSY, max_concurrent_conversations=100_000) as server:
-        found: Counter[str] = Counter()
-        live_all(server.url, draw(2, ("v0",), repository=None), found)  # wakes what a server keeps running
+        wake(server.url)
         play("The reference server", server.url, draw(LIVES), at_once=12, capsys=capsys)
 
 

@@ -22,7 +22,7 @@ from openhands_reference_server.control import faults
 from .crowds import BUSY, SEED, draw, live_all
 from .judge import faults_in, in_order, judge, table
 from .life import failures_of
-from .remains import remains
+from .remains import remains, wake
 
 LIVES = int(os.environ.get("OPENHANDS_CHAOS_LIVES", "48"))
 GOOD_FOR = 50  # requests, for each token
@@ -84,9 +84,7 @@ def test_a_storm_of_faults(capsys: pytest.CaptureFixture[str]) -> None:
         script=BUSY, users=USERS, oauth=True, max_concurrent_conversations=100_000
     ) as server:
         auth = ShortLivedTokens(server)
-        live_all(
-            server.url, draw(2, ("v0",), repository=None), found, auth
-        )  # wakes what a server keeps running
+        wake(server.url, api_key=CALM_KEY)
         names = raise_a_storm(server)
         with remains(found):
             live_all(server.url, lives, found, auth)

@@ -34,6 +34,7 @@ class Ledger:
         self._sandboxes: dict[str, Owner] = {}
         self._secrets: dict[str, Owner] = {}
         self._listed: set[str] = set()
+        self._ever: set[str] = set()  # made at some time, and perhaps gone
 
     def notice(self, operation: Operation | None, exchange: Exchange, owner: Owner) -> None:
         """Look at an answer for what it made or took away."""
@@ -50,9 +51,9 @@ class Ledger:
         conversation = _bare(operation.path_parameters.get("conversation_id", ""))
         match operation.document.name, operation.id, body:
             case "app-server", "createConversation", {"conversation_id": str(identifier)}:
-                self._conversations[_bare(identifier)] = owner
+                self._add(self._conversations, _bare(identifier), owner)
             case "agent-server", "startConversation", {"id": str(identifier)}:
-                self._conversations.setdefault(_bare(identifier), owner)
+                self._add(self._conversations, _bare(identifier), owner)
             case _, "startAppConversation", dict(task):
                 self._note_task(task, owner)
             case _, "streamStartAppConversation" | "batchGetStartTasks", list(tasks):
@@ -61,7 +62,7 @@ class Ledger:
                     if isinstance(task, dict) and (starting or task.get("id") in self._tasks):
                         self._note_task(task, owner)
             case _, "startSandbox", {"id": str(identifier)}:
-                self._sandboxes[identifier] = owner
+                self._add(self._sandboxes, identifier, owner)
             case _, "deleteSandbox", _:
                 self._sandboxes.pop(operation.path_parameters.get("sandbox_id", ""), None)
             case _, "deleteConversation" | "deleteAppConversation", _:
@@ -69,28 +70,33 @@ class Ledger:
             case _, "createSecret" | "updateSecret" | "deleteSecret", _:
                 self._secrets.pop(operation.path_parameters.get("secret_name", ""), None)
                 if operation.id != "deleteSecret":
-                    self._secrets[json.loads(exchange.request_body)["name"]] = owner
+                    self._add(self._secrets, json.loads(exchange.request_body)["name"], owner)
             case _:
-                self._listed.update(_ids(body))
+                for identifier in _ids(body):
+                    self._listed |= {identifier, _bare(identifier)}
+
+    def _add(self, things: dict[str, Owner], identifier: str, owner: Owner) -> None:
+        things.setdefault(identifier, owner)
+        self._ever.add(identifier)
 
     def _note_task(self, task: Mapping[str, Any], owner: Owner) -> None:
         identifier, conversation = task.get("id"), task.get("app_conversation_id")
         requested = (task.get("request") or {}).get("sandbox_id")
         sandbox = task.get("sandbox_id")
         if isinstance(sandbox, str) and sandbox != requested:
-            self._sandboxes.setdefault(sandbox, owner)
+            self._add(self._sandboxes, sandbox, owner)
         if task.get("status") in ("READY", "ERROR"):
             self._tasks.pop(str(identifier), None)
         elif isinstance(identifier, str):
             self._tasks[identifier] = owner
         if isinstance(conversation, str):
-            self._conversations[_bare(conversation)] = owner
+            self._add(self._conversations, _bare(conversation), owner)
 
     def is_foreign(self, identifier: str) -> bool:
         """Whether a conversation or sandbox was there before, or belongs to somebody else."""
         with self._lock:
-            own = _bare(identifier) in self._conversations or identifier in {*self._sandboxes, *self._secrets}
-            return not own and (identifier in self._listed or _bare(identifier) in self._listed)
+            names = {identifier, _bare(identifier)}
+            return not names & self._ever and bool(names & self._listed)
 
     def left(self) -> int:
         """How many things there still are."""

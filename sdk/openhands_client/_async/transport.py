@@ -15,6 +15,7 @@ import httpx
 from openhands_client._core.commands import Request, Response
 from openhands_client.errors import APIConnectionError, APITimeoutError, ClientClosedError, UnsafeURLError
 from openhands_client.processes import leave_to_parent
+from openhands_client.tls import trust
 
 from .compat import ELSEWHERE, Alarm, Gate, Pools, Reading, close_all, place
 from .sockets import AsyncSocket
@@ -178,7 +179,8 @@ class AsyncTransport:
 
 def _pool() -> httpx.AsyncClient:
     """Connections without limit, because answers that are streamed for long have one each."""
-    return httpx.AsyncClient(limits=httpx.Limits(max_connections=None, max_keepalive_connections=AT_ONCE))
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=AT_ONCE)
+    return httpx.AsyncClient(limits=limits, verify=trust())
 
 
 async def _reach(

@@ -16,6 +16,7 @@ import httpx
 from openhands_client._core.commands import Request, Response
 from openhands_client.errors import APIConnectionError, APITimeoutError, ClientClosedError, UnsafeURLError
 from openhands_client.processes import leave_to_parent
+from openhands_client.tls import trust
 
 from .compat import ELSEWHERE, Alarm, Gate, Pools, Reading, close_all, place
 from .sockets import Socket
@@ -178,7 +179,8 @@ class Transport:
 
 def _pool() -> httpx.Client:
     """Connections without limit, because answers that are streamed for long have one each."""
-    return httpx.Client(limits=httpx.Limits(max_connections=None, max_keepalive_connections=AT_ONCE))
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=AT_ONCE)
+    return httpx.Client(limits=limits, verify=trust())
 
 
 def _reach(client: httpx.Client, request: Request, *, keep: bool) -> tuple[httpx.Response, Reading]:
