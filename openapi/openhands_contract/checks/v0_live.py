@@ -412,7 +412,8 @@ def connecting_starts(bench: Bench) -> None:
     with bench.arranging("a stopped conversation"):
         bench.app.post(path(identifier, "/stop")).needs(200)
         bench.v0.await_status(identifier, "STOPPED")
-    listen(bench, identifier)
+    stream = knock(bench, conversation_id=identifier, session_api_key=_key(bench))
+    stream.expect(stream.confirmed, "the client is let in", stream.refusal or str(stream.status))
     bench.v0.await_status(identifier, "RUNNING")
 
 

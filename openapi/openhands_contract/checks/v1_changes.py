@@ -165,7 +165,7 @@ def remembers(bench: Bench) -> None:
     with bench.arranging("a resumed sandbox"):
         _sandbox(bench, started, "resume").needs(200)
         again = bench.v1.find(started.id)
-    stream = listen(bench, again, resend_all=True)
+    stream = knock(bench, again, again.dashed, session_api_key=again.key, resend_all="true")
     stream.until(lambda: before[-1] in ids(stream.events), "the last event of before is sent")
     missing = [name for name in before if name not in ids(stream.events)]
     stream.expect(not missing, "everything that had happened is sent", f"missing: {missing}")
@@ -258,6 +258,7 @@ def leaves_others(bench: Bench) -> None:
     _deleted(bench)
     found = bench.v1.get(other.id).must(200)
     found.expect(found.json != [None], "the other is there", found.text)
+    bench.v1.agent(other).get(other.path).must(200)
     after = bench.v1.events(other)
     bench.expect(after[: len(before)] == before, "its events are as they were")
 

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
 
+from flask import request
+
+from openhands_reference_server.domain.errors import SandboxNotFound
+from openhands_reference_server.domain.event_log import EventLog
 from openhands_reference_server.http import sockets
+from openhands_reference_server.world.core import Core
+from openhands_reference_server.world.keys import SessionKeys
+from openhands_reference_server.world.sandboxes import Sandboxes
 from tests.contract.mutants.http import KEY
 from tests.contract.mutants.machinery import (
     AGENT,
@@ -25,6 +32,7 @@ _HEADER = "HTTP_X_SESSION_API_KEY"
 _APPS = "/api/v1/app-conversations"
 _EVENTS = f"{CONVERSATION}/events"
 _WRITES = "POST|PATCH|PUT .*"
+_KEY_OF_ALL = "the-key-of-all-sandboxes"
 
 
 # -- keys -------------------------------------------------------------------------------------------
@@ -65,6 +73,21 @@ def tools_for_everybody(reply: Reply) -> None:
 def key_as_bearer(environ: dict[str, Any]) -> None:
     if _HEADER not in environ and environ.get("HTTP_AUTHORIZATION", "").startswith("Bearer "):
         environ[_HEADER] = environ["HTTP_AUTHORIZATION"].removeprefix("Bearer ")
+
+
+@inside("All sandboxes have the same key.", "ACCESS-17")
+def one_key_for_all() -> Iterator[object]:
+    def asked_about(self: Sandboxes, key: str) -> str:
+        if key != _KEY_OF_ALL:
+            raise SandboxNotFound("")
+        named = request.view_args.get("conversation_id") if request.view_args else None
+        return self._core.v1(named).sandbox_id if named else next(iter(self._core.sandboxes)).id
+
+    with (
+        patch.object(SessionKeys, "key_of", lambda self, sandbox_id: _KEY_OF_ALL),
+        patch.object(Sandboxes, "of_key", asked_about),
+    ):
+        yield
 
 
 # -- bodies -----------------------------------------------------------------------------------------
@@ -225,3 +248,29 @@ def stopping_v1_twice(reply: Reply) -> None:
             409, {"status": "error", "message": "Stopped", "msg_id": "CONVERSATION$ILLEGAL_TRANSITION"}
         )
     stopped.add(reply.request.path)
+
+
+@inside("Deleting a conversation empties the logs of others.", "V1-DELETE-15")
+def deleting_empties_others() -> Iterator[object]:
+    remove_tree = Core.remove_tree
+
+    def greedy(self: Core, conversation: Any, reason: str) -> None:
+        remove_tree(self, conversation, reason)
+        for other in self.conversations:
+            self._logs[other.id] = EventLog()
+
+    with patch.object(Core, "remove_tree", greedy):
+        yield
+
+
+@inside("Deleting a conversation takes others along.", "V1-DELETE-15", "V0-DELETE-04")
+def deleting_takes_others_along() -> Iterator[object]:
+    remove_tree = Core.remove_tree
+
+    def greedy(self: Core, conversation: Any, reason: str) -> None:
+        remove_tree(self, conversation, reason)
+        for other in list(self.conversations):
+            self.remove_conversation(other, reason)
+
+    with patch.object(Core, "remove_tree", greedy):
+        yield

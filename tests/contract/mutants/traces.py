@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import parse_qs
@@ -15,6 +15,7 @@ from openhands_reference_server.http import socketio_server, sockets
 from openhands_reference_server.http.socketio_server import SocketIO
 from openhands_reference_server.world.agent_side import AgentSide
 from openhands_reference_server.world.broadcast import Subscription
+from tests.contract.mutants.listening import is_v1, news
 from tests.contract.mutants.machinery import (
     AGENT,
     CONVERSATION,
@@ -411,20 +412,9 @@ def refusals_are_silent() -> Iterator[object]:
         yield
 
 
-def _news(change: Callable[[Subscription, list[Any]], list[Any]]) -> Any:
-    """Other news than those that were published to the streams of agent servers."""
-    drain = Subscription.drain
-
-    def changed(self: Subscription) -> list[Any]:
-        messages = drain(self)
-        return change(self, messages) if messages and "kind" in messages[0] else messages
-
-    return patch.object(Subscription, "drain", changed)
-
-
 @inside("Of what happens at once the last is heard first.", "AGENT-LIVE-08")
 def news_in_disorder() -> Iterator[object]:
-    with _news(lambda subscription, messages: messages[::-1]):
+    with news(lambda subscription, messages: messages[::-1], is_v1):
         yield
 
 
@@ -438,7 +428,7 @@ def one_hears_less() -> Iterator[object]:
         hears_all = listeners.index(id(subscription)) % 2
         return messages if hears_all else [one for one in messages if one.get("key") != "stats"]
 
-    with _news(less):
+    with news(less, is_v1):
         yield
 
 
@@ -456,7 +446,9 @@ def anything_is_a_message() -> Iterator[object]:
 
 @inside("Commands are not heard, only what they print.", "AGENT-LIVE-21", options={"enable_bash": True})
 def commands_are_not_heard() -> Iterator[object]:
-    with _news(lambda subscription, messages: [one for one in messages if one["kind"] != "BashCommand"]):
+    with news(
+        lambda subscription, messages: [one for one in messages if one["kind"] != "BashCommand"], is_v1
+    ):
         yield
 
 
