@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from openhands_contract.documents import DocumentName
+from openhands_contract.shortening import body_for_curl, shortened_body
 
-_LONGEST_BODY = 2000
 _UNTOLD_HEADERS = frozenset(
     {"host", "accept", "accept-encoding", "connection", "user-agent", "content-length", "transfer-encoding"}
 )
@@ -79,7 +79,7 @@ class Exchange:
 
     def as_curl(self) -> str:
         """A command that repeats the request; keys still stand in it, redact it before it is shown."""
-        words = ["curl", "-i"]
+        words, remark = ["curl", "-i"], ""
         if self.method == "HEAD":
             words.append("--head")
         elif self.method != "GET" or self.request_body:
@@ -88,10 +88,11 @@ class Exchange:
             if name not in _UNTOLD_HEADERS:
                 words += ["-H", f"{name}: {value}"]
         if self.request_body:
-            words += ["--data-raw", _shortened(self.request_body)]
+            sent, remark = body_for_curl(self.request_body)
+            words += sent
         if ".." in self.path or "/./" in self.path:
             words.append("--path-as-is")
-        return shlex.join([*words, self.url])
+        return f"{shlex.join([*words, self.url])}{remark}"
 
     def answer_text(self) -> str:
         """The answer for people: status, the headers that matter, the beginning of the body."""
@@ -102,12 +103,5 @@ class Exchange:
             if name in self.headers:
                 lines.append(f"{name}: {self.headers[name]}")
         if self.body:
-            lines += ["", _shortened(self.body)]
+            lines += ["", shortened_body(self.body)]
         return "\n".join(lines)
-
-
-def _shortened(body: bytes) -> str:
-    text = body.decode("utf-8", errors="replace")
-    if len(text) <= _LONGEST_BODY:
-        return text
-    return f"{text[:_LONGEST_BODY]}… ({len(body)} bytes)"

@@ -29,10 +29,8 @@ def _key(bench: Bench) -> str:
     return key
 
 
-def _wrong(bench: Bench) -> str:
-    key = f"wrong-{secrets.token_hex(8)}"
-    bench.lab.redact.learn(key, "$WRONG_KEY")
-    return key
+def _wrong() -> str:
+    return f"wrong-{secrets.token_hex(8)}"
 
 
 def _refused(answer: Answer, who: str) -> None:
@@ -42,7 +40,7 @@ def _refused(answer: Answer, who: str) -> None:
 def _all_refuse(bench: Bench, tags: Collection[str]) -> None:
     """Send a request for each operation about something, with a wrong key; none may let us in."""
     _key(bench)
-    api = bench.with_key(_wrong(bench))
+    api = bench.with_key(_wrong())
     for request in requests_of(bench.lab.app_document):
         if request.tag in tags and not request.open:
             _refused(request.send(api), request.operation)
@@ -83,7 +81,7 @@ def nothing_is_done(bench: Bench) -> None:
 @checks("ACCESS-15")
 def agent_with_a_wrong_key(bench: Bench) -> None:
     """Sends a request for each operation of the agent server's document with a wrong key."""
-    agent = bench.v1.agent(bench.v1.workshop(), key=_wrong(bench))
+    agent = bench.v1.agent(bench.v1.workshop(), key=_wrong())
     for request in requests_of(bench.lab.agent_document):
         if not request.open:
             _refused(request.send(agent), request.operation)

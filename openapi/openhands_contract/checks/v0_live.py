@@ -234,7 +234,6 @@ def wrong_key(bench: Bench) -> None:
     key = _needed_key(bench)
     identifier = _played(bench)
     for wrong in (key[:-1], f"{key}x", "nonsense"):
-        bench.lab.redact.learn(wrong, "$WRONG_KEY")
         _refused(knock(bench, conversation_id=identifier, session_api_key=wrong), "invalid_session_api_key")
 
 

@@ -30,6 +30,7 @@ from openhands_contract.documents import Dialect, DocumentName, load
 from openhands_contract.generating.opaque import only_values_from_the_server
 from openhands_contract.generating.recordings import teach_recordings
 from openhands_contract.generating.watching import Watcher, watched
+from openhands_contract.shortening import shortened, shortened_body, shortened_command
 
 _SINGLE_PHASES = ("examples", "coverage", "fuzzing")
 _SEQUENCES = ("stateful",)
@@ -277,6 +278,8 @@ class _Run:
                 # Slow generation on a busy machine says nothing about the server.
                 "suppress-health-check": ["all"],
                 "warnings": False,
+                # Reports take keys out themselves, and say which one it was.
+                "output": {"sanitization": {"enabled": False}},
                 "cache": {"enabled": False},
                 "dictionaries": {name: {"values": list(values)} for name, values in known.items()},
                 "parameters": {
@@ -372,10 +375,8 @@ def _failure(found: CheckFailureInfo, recorder: ScenarioRecorder, case_id: str) 
     response = recorder.find_response(case_id=found.failure.case_id or case_id)
     answer = ""
     if response is not None:
-        body = (
-            response.content[:_LONGEST_ANSWER].decode("utf-8", errors="replace") if response.content else ""
-        )
+        body = shortened_body(response.content or b"", _LONGEST_ANSWER)
         answer = f"Answered {response.status_code} {body}".rstrip()
-    commands = [step.curl for step in found.steps] or [found.code_sample]
+    commands = [shortened_command(one) for one in [step.curl for step in found.steps] or [found.code_sample]]
     kind = type(found.failure).__name__
-    return Failure(kind, found.failure.title, found.failure.message, answer, commands)
+    return Failure(kind, found.failure.title, shortened(found.failure.message), answer, commands)

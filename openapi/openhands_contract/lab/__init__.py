@@ -63,11 +63,12 @@ class Lab:
     def wire(self, key: str | None = "") -> Wire:
         """A connection to the app server: as the first user, or with another key, or with none."""
         used = self.access.key if key == "" else key
+        self.redact.learn_wrong(used)
         return self._wire("app-server", self.site.url, used)
 
     def agent_wire(self, origin: str, key: str | None) -> Wire:
         """A connection to an agent server, whose address has been checked."""
-        self.redact.learn(key, "$SANDBOX_KEY")
+        self.redact.learn_wrong(key)
         return self._wire("agent-server", origin, key)
 
     def _wire(self, server: Any, url: str, key: str | None) -> Wire:

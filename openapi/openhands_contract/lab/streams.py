@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, NoReturn, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import engineio.packet
 import socketio.packet
@@ -74,9 +74,7 @@ class Stream:
         self._server: DocumentName = server
         self._url = f"{url}?{urlencode({name: value for name, value in query.items() if value is not None})}"
         self._headers = dict(headers or {})
-        key = str(query.get("session_api_key") or "")
-        if (encoded := quote(key, safe="")) != key:
-            bench.lab.redact.learn(encoded, "$KEY")
+        bench.lab.redact.learn_wrong(query.get("session_api_key"))
         self._open = ExitStack()
         self._connection: ClientConnection | None = None
         self.status = self._connect()
