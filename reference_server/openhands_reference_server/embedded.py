@@ -16,7 +16,7 @@ from openhands_contract import documents
 from openhands_reference_server import dialects
 from openhands_reference_server.control.controls import Controls, read_scenario
 from openhands_reference_server.control.namespaces import PREFIX, Namespace
-from openhands_reference_server.domain.script import Script
+from openhands_reference_server.domain.script import AgentScript, Script
 from openhands_reference_server.front import ControlOptions, Front, Frontage
 from openhands_reference_server.http.access import access_with
 from openhands_reference_server.http.addresses import AgentAddress
@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # reading scenarios takes pydantic, which those without one d
     from openhands_reference_server.users.accounts import Accounts
 
 _HOST = "127.0.0.1"
+_SWIFT = AgentScript(step_delay=0.002, stage_delay=0.002)  # nobody watches it at work
 _NOT_RUNNING = "The reference server is not running; use it as a context manager"
 
 
@@ -42,7 +43,7 @@ class ReferenceServer(Controls):
     """An app server and an agent server on loopback.
 
     Args:
-        script: how conversations start and what the agent does; the default echoes and finishes.
+        script: how conversations start and what the agent does; the default echoes and finishes, in no time.
         scenario: the same as a scenario: the path of a YAML file, YAML text, or what such a file holds.
         data_dir: keep everything in this directory; in memory by default.
         session_api_key: the key the app server wants; none by default.
@@ -100,7 +101,7 @@ class ReferenceServer(Controls):
             raise ValueError("oauth needs users: tokens are given to their clients")
         self._options = ServerOptions(
             access=partial(access_with, session_api_key),
-            script=script if scenario is None else read_scenario(scenario),
+            script=(script or _SWIFT) if scenario is None else read_scenario(scenario),
             v0=V0Options(
                 close_delay=close_delay,
                 max_concurrent_conversations=max_concurrent_conversations,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
@@ -120,6 +121,8 @@ class BackgroundServer:
 
     def stop_accepting(self) -> None:
         """Take no new connections."""
+        with suppress(OSError):  # where the system cannot wake it so, it looks after a moment
+            self._server.socket.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
 
     def stop(self) -> None:

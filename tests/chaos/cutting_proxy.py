@@ -51,6 +51,7 @@ class CuttingProxy:
         finally:
             for side in sides:
                 side.transport.abort()
+            for side in sides:
                 with suppress(OSError):
                     await side.wait_closed()
 

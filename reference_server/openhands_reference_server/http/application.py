@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 from flask import Blueprint, Flask, Response, g, request
+from werkzeug import routing
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
-from werkzeug.routing import BaseConverter, PathConverter
 
 from openhands_contract import documents
 from openhands_reference_server.dialects import Dialect
@@ -34,27 +34,40 @@ _HEADERS = {
 }
 
 
-class _EventIdConverter(BaseConverter):
+class _EventIdConverter(routing.BaseConverter):
     """Any text but the name of a route beside it, which would gain the methods of `…/events/{event_id}`."""
 
     regex = "(?!respond_to_confirmation$)[^/]+"
 
 
-class _NotSearchConverter(BaseConverter):
+class _NotSearchConverter(routing.BaseConverter):
     """Any text but the names of the routes beside it, which have methods of their own."""
 
     regex = "(?!(search|count|start-tasks|stream-start)$)[^/]+"
 
 
-class _FilePathConverter(PathConverter):
+class _FilePathConverter(routing.PathConverter):
     """The rest of the path as it is: absolute ones begin with a slash of their own, and lines may end in it."""
 
     regex = r"[\s\S]*?"
     part_isolating = False
 
 
+class _Route(routing.Rule):
+    """Only matches: no URL is ever built from a route, and code to build them is most of what a start costs."""
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        return _no_url
+
+
+def _no_url(*_: Any, **__: Any) -> tuple[str, str]:
+    raise NotImplementedError("routes of this server build no URLs")
+
+
 class _Application(Flask):
     """Has the routes that the document has: a blueprint's other ones belong to other dialects."""
+
+    url_rule_class = _Route
 
     def __init__(self, operations: frozenset[str]) -> None:
         self._operations = operations

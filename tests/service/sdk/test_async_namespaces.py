@@ -9,13 +9,15 @@ import pytest
 from openhands_client import AsyncOpenHands, NotFoundError
 from openhands_reference_server import Match, ReferenceServer
 from openhands_reference_server.control import faults
+from openhands_reference_server.domain.script import AgentScript
 
 from .async_crowd import crowd
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ReferenceServer]:
-    with ReferenceServer(control=True, max_concurrent_conversations=1000) as running:
+    unhurried = AgentScript(step_delay=0.05)  # so that the streams are followed before it is done
+    with ReferenceServer(control=True, script=unhurried, max_concurrent_conversations=1000) as running:
         yield running
 
 
