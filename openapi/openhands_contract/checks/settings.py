@@ -8,13 +8,12 @@ from typing import Any
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
 from openhands_contract.lab.bench import Bench
+from openhands_contract.lab.settings import SETTINGS, has_keys, restoring
 from openhands_contract.lab.v0 import path, unknown_id
 from openhands_contract.outcome import Skipped
 
 _SECRETS = "/api/secrets"
-_SETTINGS = "/api/settings"
 _RATINGS = "/feedback/conversation"
-_KEYS = ("llm_api_key", "search_api_key", "sandbox_api_key")
 
 
 def _secret(bench: Bench, **fields: Any) -> tuple[str, str]:
@@ -76,13 +75,11 @@ def renaming(bench: Bench) -> None:
 
 def _changeable(bench: Bench) -> dict[str, Any]:
     """The settings there are; they are put back at the end. Keys cannot be, so a server with some is left alone."""
-    answer = bench.app.get(_SETTINGS).needs(200, 404)
+    answer = bench.app.get(SETTINGS).needs(200, 404)
     stored: dict[str, Any] = answer.json if answer.status == 200 else {}
-    if any(stored.get(f"{name}_set") for name in _KEYS):
+    if has_keys(stored):
         raise Skipped("the server has model keys, which could not be put back")
-    allowed = bench.lab.app_document.content["components"]["schemas"]["StoreSettingsRequest"]["properties"]
-    before = {name: value for name, value in stored.items() if name in allowed and name not in _KEYS}
-    bench.later(lambda: bench.app.post(_SETTINGS, {**before, **dict.fromkeys(_KEYS, "")}))
+    bench.later(lambda: bench.app.post(SETTINGS, restoring(stored, bench.lab.app_document)))
     return stored
 
 
@@ -92,8 +89,8 @@ def storing(bench: Bench) -> None:
     _changeable(bench)
     key = f"sk-{secrets.token_hex(16)}"
     wanted = {"language": "de", "max_iterations": 42, "confirmation_mode": True, "llm_model": "some/model"}
-    bench.app.post(_SETTINGS, {**wanted, "llm_api_key": key}).must(200)
-    answer = bench.app.get(_SETTINGS).must(200).has(**wanted, llm_api_key_set=True)
+    bench.app.post(SETTINGS, {**wanted, "llm_api_key": key}).must(200)
+    answer = bench.app.get(SETTINGS).must(200).has(**wanted, llm_api_key_set=True)
     answer.expect(key not in answer.text, "the key is not in the answer", "it is")
     user = bench.app.get("/api/v1/users/me")
     user.expect(key not in user.text, "nor in what the user is told of himself", "it is")
@@ -102,10 +99,10 @@ def storing(bench: Bench) -> None:
 @checks("SETTINGS-02")
 def refusing_settings(bench: Bench) -> None:
     """Sends settings of wrong types, and compares what is stored."""
-    before = bench.app.get(_SETTINGS).needs(200, 404).text
+    before = bench.app.get(SETTINGS).needs(200, 404).text
     for name, value in (("max_iterations", "many"), ("max_iterations", 0), ("confirmation_mode", 7)):
-        refused(bench.app.post(_SETTINGS, {name: value}), name)
-    after = bench.app.get(_SETTINGS).text
+        refused(bench.app.post(SETTINGS, {name: value}), name)
+    after = bench.app.get(SETTINGS).text
     bench.expect(after == before, "the settings are as before")
 
 

@@ -312,10 +312,9 @@ class _Run:
             result.requests += 1
             self._fuzzed[label] += phase == "fuzzing"
             for check in recorder.checks.get(case_id, []):
-                if check.failure_info is not None and not _was_renamed(
-                    check.failure_info, recorder, node.value
-                ):
-                    result.add(_failure(check.failure_info, recorder, case_id), phase)
+                found = check.failure_info
+                if found is not None and not _is_explained(found, recorder, node.value):
+                    result.add(_failure(found, recorder, case_id), phase)
 
 
 def _with_known_examples(document: dict[str, Any], known: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -357,10 +356,16 @@ def _is_unanswered(error: Exception) -> bool:
     return isinstance(error, requests.RequestException)
 
 
-def _was_renamed(found: CheckFailureInfo, recorder: ScenarioRecorder, sought: Case[Any]) -> bool:
-    """Whether what is missed was replaced under way: it has the name that the replacement gave it."""
+def _is_explained(found: CheckFailureInfo, recorder: ScenarioRecorder, sought: Case[Any]) -> bool:
+    """Whether a 404 does not say that what was created is lost.
+
+    A part of it may not be there yet, like the session of an agent that is still starting; or it was replaced under
+    way, and has the name that the replacement gave it.
+    """
     if not isinstance(found.failure, EnsureResourceAvailability):
         return False
+    if not sought.operation.path.endswith("}"):
+        return True
     for case_id, node in recorder.cases.items():
         answer = recorder.find_response(case_id=case_id)
         replaced = (

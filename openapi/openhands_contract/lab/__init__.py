@@ -46,6 +46,7 @@ class Lab:
         self.redact: Redactor = site.redactor()
         self.observations = Observations(site.dialect)
         self.ledger = Ledger()
+        self._undoings: list[Callable[[], object]] = []
         self.app_document = document("app-server", site.dialect)
         self.agent_document = document("agent-server", site.dialect)
         self.traffic = Traffic(self.seen, site.timeout)
@@ -176,6 +177,10 @@ class Lab:
 
     # ---- the end -------------------------------------------------------------------------------------------
 
+    def at_the_end(self, undo: Callable[[], object]) -> None:
+        """Have something undone that is no thing to delete."""
+        self._undoings.append(undo)
+
     @property
     def conversation_path(self) -> str:
         """The path that deletes a conversation of either generation, with `{id}` in it."""
@@ -185,7 +190,7 @@ class Lab:
         return "/api/conversations/{id}"
 
     def tidy(self) -> int:
-        """Delete all that the run has made; return how many things could not be deleted."""
+        """Undo and delete what the run has done and made; return how many things could not be deleted."""
         if self.gone is not None:
             return self.ledger.left()
         self.traffic.cancelled.clear()
@@ -193,6 +198,8 @@ class Lab:
         if self.site.second_api_key:
             senders["second"] = self.wire(self.site.second_api_key).send
         try:
+            while self._undoings:
+                self._undoings.pop()()
             return self.ledger.tidy(senders, self.conversation_path, time.monotonic() + _TIDY_DEADLINE)
         except CannotRun:
             return self.ledger.left()
