@@ -19,6 +19,15 @@ def shortened(text: str, longest: int = LONGEST_BODY) -> str:
     return text if len(text) <= longest else f"{text[:longest]}… (cut: {len(text)} characters in all)"
 
 
+def quoted(text: object, longest: int = 200) -> str:
+    """A value as it could stand in a program; of a long one both ends, and how long it was."""
+    shown = repr(text)
+    if len(shown) <= longest:
+        return shown
+    half = longest // 2
+    return f"{shown[:half]}…{shown[-half:]} ({len(str(text))} characters)"
+
+
 def shortened_body(body: bytes, longest: int = LONGEST_BODY) -> str:
     """The beginning of a body as text, and how long it was if that is not all."""
     text = body.decode("utf-8", errors="replace")

@@ -11,6 +11,8 @@ from typing import Any
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
 from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.clock import elsewhere
+from openhands_contract.lab.together import at_once
 from openhands_contract.lab.v1 import Started, user_message
 
 Event = dict[str, Any]
@@ -178,7 +180,7 @@ def _said(bench: Bench, started: Started) -> list[str]:
 def running_messages(bench: Bench) -> None:
     """Sends a message that is to run, and waits for the agent's answer to it."""
     started = bench.v1.beside()
-    text = f'Say "{secrets.token_hex(4)}" — 你好'
+    text = f'\n  Say "{secrets.token_hex(4)}" <b>&amp;</b> — 你好 🚀 \n'
     _say(bench, started, text, run=True).must(200).has(success=True)
     bench.until(
         lambda: text in _said(bench, started) or None, f"the user's message {text!r} is among the events"
@@ -243,13 +245,13 @@ def lower_bounds(bench: Bench) -> None:
 
 @checks("AGENT-EVENTS-15")
 def in_order(bench: Bench) -> None:
-    """Sends four messages without `run` and compares their order."""
+    """Sends five messages without `run`, two of them alike, and compares their order."""
     started = bench.v1.beside()
-    texts = [f"Message {number}" for number in range(4)]
+    texts = [f"Message {number}" for number in (0, 1, 1, 2, 3)]
     for text in texts:
         _say(bench, started, text, run=False).must(200)
     said = bench.until(
-        lambda: found if set(texts) <= set(found := _said(bench, started)) else None, "all messages are there"
+        lambda: found if texts[-1] in (found := _said(bench, started)) else None, "the last message is there"
     )
     bench.expect(said == texts, f"the messages are {texts}", said)
 
@@ -283,3 +285,92 @@ def state_updates(bench: Bench) -> None:
     states = [event["value"] for event in events if event.get("key") == "execution_status"]
     bench.expect("running" in states, "the agent was `running`", states)
     bench.expect(states[-1] in ("finished", "idle"), "then it was `finished` or `idle`", states)
+
+
+_IMAGE = "data:image/png;base64,iVBORw0KGgo="
+
+
+@checks("AGENT-EVENTS-20")
+def several_contents(bench: Bench) -> None:
+    """Sends a message of two texts and an image between them, and looks for all three in its event."""
+    started = bench.v1.beside()
+    content: list[dict[str, Any]] = [
+        {"type": "text", "text": "Before the image"},
+        {"type": "image", "image_urls": [_IMAGE]},
+        {"type": "text", "text": "and behind it"},
+    ]
+    message = {"role": "user", "content": content, "run": False}
+    bench.v1.agent(started).post(f"{started.path}/events", message).must(200)
+    events = bench.until(
+        lambda: [event for event in bench.v1.events(started) if event["kind"] == "MessageEvent"] or None,
+        "the message is among the events",
+    )
+    shown = [
+        {name: item.get(name) for name in wanted}
+        for item, wanted in zip(events[0]["llm_message"]["content"], content, strict=False)
+    ]
+    bench.expect(shown == content, f"its content is {content}", events[0]["llm_message"]["content"])
+
+
+@checks("AGENT-EVENTS-21")
+def pages_of_a_source(bench: Bench) -> None:
+    """Pages through the events of the environment, one and two at a time, in both orders."""
+    started, events = _history(bench)
+    wanted = _ids([event for event in events if event["source"] == "environment"])
+    agent, path = bench.v1.agent(started), f"{started.path}/events/search"
+    for order, ids_in_order in (("TIMESTAMP", wanted), ("TIMESTAMP_DESC", wanted[::-1])):
+        for limit in (1, 2):
+            query = {"source": "environment", "limit": limit, "sort_order": order}
+            found = bench.v1.all_pages(agent, path, query)
+            bench.expect(_ids(found) == ids_in_order, f"all {len(wanted)} with {query}", _ids(found))
+            page, number = _search(bench, started, **query), min(limit, len(wanted))
+            page.expect(len(page.pick("items")) == number, f"{number} on the first page", page.text)
+
+
+@checks("AGENT-EVENTS-22")
+def by_text_to_the_letter(bench: Bench) -> None:
+    """Asks for texts that a pattern would find, and for letters beyond ASCII in another case."""
+    started, lines = bench.v1.beside(), ("Äpfel und ÖL (1) a.b", "50% a_b")
+    for line in lines:
+        _say(bench, started, line, run=False).needs(200)
+    said = [event for event in bench.v1.events(started) if event["kind"] == "MessageEvent"]
+    for text in ("äPFEL und öl (1)", "(1)", "a.b", "%", "_", "a%b", "ÖL .1.", ".*"):
+        wanted = [event for event in said if text.lower() in _text(event).lower()]
+        _found(bench, started, wanted, body=text)
+
+
+@checks("AGENT-EVENTS-23")
+def by_time_with_an_offset(bench: Bench) -> None:
+    """Asks for what happened from an event in the middle on, and before it, told in another zone."""
+    started, events = _history(bench)
+    moment = events[len(events) // 2]["timestamp"]
+    there = elsewhere(moment)
+    _found(bench, started, [e for e in events if e["timestamp"] >= moment], timestamp__gte=there)
+    _found(bench, started, [e for e in events if e["timestamp"] < moment], timestamp__lt=there)
+
+
+@checks("AGENT-EVENTS-24")
+def full_pages(bench: Bench) -> None:
+    """Reads a hundred of more than a hundred events, in both orders."""
+    started, events = bench.v1.long()
+    for order, wanted in (("TIMESTAMP", events[:100]), ("TIMESTAMP_DESC", events[:-101:-1])):
+        page = _search(bench, started, limit=100, sort_order=order)
+        found = _ids(page.pick("items"))
+        page.expect(found == _ids(wanted), "a hundred events", f"{len(found)}: {found}")
+        page.expect(page.pick("next_page_id") is not None, "there is another page")
+
+
+@checks("AGENT-EVENTS-25")
+def messages_at_once(bench: Bench) -> None:
+    """Sends four messages at the same time, and looks for all among the events."""
+    started = bench.v1.beside()
+    texts = [f"At once {number}" for number in range(4)]
+    for answer in at_once(len(texts), lambda number: _say(bench, started, texts[number], run=False)):
+        answer.must(200)
+    _say(bench, started, "Last", run=False).must(200)
+    said = bench.until(
+        lambda: found if "Last" in (found := _said(bench, started)) else None, "the last message is there"
+    )
+    bench.expect(sorted(said) == [*texts, "Last"], "each message is there once", said)
+    made = _ids(bench.v1.events(started))
+    bench.expect(len(set(made)) == len(made), "no two events share an id", made)

@@ -413,3 +413,67 @@ def refuses_keys_for_commands(bench: Bench) -> None:
     started = _shell(bench)
     _refused(_bash(bench, started))
     _refused(_bash(bench, started, session_api_key=f"{started.key}x"))
+
+
+@checks("AGENT-LIVE-03")
+def sends_long_histories_again(bench: Bench) -> None:
+    """Listens with `resend_all=true` to a conversation with more than a hundred events, and compares the ids."""
+    if bench.lab.site.dialect != "docs":
+        return
+    started, stored = bench.v1.long()
+    stream = listen(bench, started, resend_all=True)
+    last = stored[-1]["id"]
+    stream.until(lambda: last in ids(stream.events), "the last event is sent")
+    wanted, came = ids(stored), set(ids(stream.events))
+    missing = [name for name in wanted if name not in came]
+    stream.expect(not missing, "every stored event is sent again", f"missing: {missing}")
+
+
+@checks("AGENT-LIVE-06")
+def nothing_old_when_told_so(bench: Bench) -> None:
+    """Listens with `resend_all=false` to a conversation with a history, and looks at what comes."""
+    started = _played(bench)
+    known = {event["id"] for event in bench.v1.events(started)}
+    stream = knock(bench, started, started.dashed, session_api_key=started.key, resend_all="false")
+    with bench.arranging("the first frame of a WebSocket"):
+        stream.until(lambda: stream.frames, "a first frame comes")
+    old = [name for name in ids(_came(bench, started, stream)) if name in known]
+    stream.expect(not old, "nothing comes but what is new", f"old: {old}")
+
+
+@checks("AGENT-LIVE-26")
+def leaves_alone(bench: Bench) -> None:
+    """Listens twice, leaves once, and looks whether the other hears what the agent does."""
+    started = _played(bench)
+    leaving, staying = listen(bench, started), listen(bench, started)
+    leaving.close()
+    with bench.arranging("a turn of the agent"):
+        known = {event["id"] for event in bench.v1.events(started)}
+        bench.v1.agent(started).post(f"{started.path}/events", user_message("Go on.", run=True)).needs(200)
+        bench.v1.await_rest(started)
+        stored = _since(bench, started, known)
+    last = stored[-1]["id"]
+    staying.until(lambda: last in ids(staying.events), "who stays hears on")
+
+
+@checks("AGENT-LIVE-27")
+def takes_long_messages(bench: Bench) -> None:
+    """Sends a message of a hundred thousand characters over a WebSocket, and waits for it."""
+    started = bench.v1.beside()
+    text = f"{secrets.token_hex(4)} {'and so on ' * 10_000}to the end"
+    stream = listen(bench, started)
+    stream.say(user_message(text))
+    stream.until(lambda: any(says(event, text) for event in stream.events), "the message is heard")
+
+
+@checks("AGENT-LIVE-28")
+def shows_the_present_state(bench: Bench) -> None:
+    """Listens to a conversation at rest, and compares the first frame with what the agent server says of it."""
+    started = _played(bench)
+    with bench.arranging("a conversation at rest"):
+        status = bench.v1.await_rest(started)
+    first = listen(bench, started).frames[0].get("value") or {}
+    shown = first.get("execution_status")
+    bench.expect(shown == status, f"`execution_status` is {status!r}", shown)
+    named = str(first.get("id")).replace("-", "")
+    bench.expect(named == started.id, f"`id` is that of the conversation, {started.id}", first.get("id"))

@@ -9,7 +9,10 @@ from typing import Any
 
 from openhands_contract.checks import checks
 from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.clock import expect_now
+from openhands_contract.lab.together import at_once
 from openhands_contract.lab.v0 import CONVERSATIONS, path, user_messages
+from openhands_contract.shortening import quoted
 
 _TASK = {
     "git_provider": "github",
@@ -55,9 +58,8 @@ def _first_message(bench: Bench, identifier: str, text: str) -> None:
     said = bench.until(
         lambda: user_messages(bench.v0.events(identifier)) or None, "the user has said something"
     )
-    bench.expect(
-        said[0]["args"]["content"] == text, f"the first message is {text!r}", said[0]["args"]["content"]
-    )
+    heard = said[0]["args"]["content"]
+    bench.expect(heard == text, f"the first message is {quoted(text)}", quoted(heard))
 
 
 @checks("V0-CREATE-05")
@@ -74,10 +76,10 @@ def works_on_the_initial_message(bench: Bench) -> None:
 @checks("V0-CREATE-06")
 def takes_a_repository(bench: Bench) -> None:
     """Creates a conversation on a repository and reads it."""
-    wanted = {"repository": "acme/app", "selected_branch": "next", "git_provider": "gitlab"}
+    wanted = {"repository": "Acme/App", "selected_branch": "feature/Next-1", "git_provider": "gitlab"}
     identifier = bench.v0.create(wanted).must(200).pick("conversation_id")
     bench.v0.status(identifier).must(200).has(
-        selected_repository="acme/app", selected_branch="next", git_provider="gitlab"
+        selected_repository="Acme/App", selected_branch="feature/Next-1", git_provider="gitlab"
     )
 
 
@@ -221,3 +223,27 @@ def shows_no_repository_by_itself(bench: Bench) -> None:
     bench.app.get(path(bench.v0.new())).must(200).has(
         selected_repository=None, selected_branch=None, git_provider=None
     )
+
+
+@checks("V0-CREATE-21")
+def keeps_the_whole_message(bench: Bench) -> None:
+    """Creates conversations with a message with white space around it, and with one of 50,000 characters."""
+    word = secrets.token_hex(4)
+    for text in (f"\n\n  {word} \t\n", f"{word} {'and so on ' * 5000}to the end"):
+        _first_message(bench, bench.v0.new(initial_user_msg=text), text)
+
+
+@checks("V0-CREATE-22")
+def notes_the_time(bench: Bench) -> None:
+    """Creates a conversation, and compares its `created_at` with the `Date` of the answer."""
+    answer = bench.v0.status(bench.v0.new()).must(200)
+    expect_now(answer, "created_at", answer.pick("created_at"))
+
+
+@checks("V0-CREATE-23")
+def makes_several_at_once(bench: Bench) -> None:
+    """Sends three requests at the same time, and reads a conversation for each."""
+    ids = [answer.must(200).pick("conversation_id") for answer in at_once(3, lambda _: bench.v0.create())]
+    bench.expect(len(set(ids)) == len(ids), "each has an id of its own", ids)
+    for identifier in ids:
+        bench.v0.status(identifier).must(200).has(conversation_id=identifier)

@@ -10,6 +10,8 @@ from typing import Any
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
 from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.clock import elsewhere
+from openhands_contract.lab.together import at_once
 from openhands_contract.lab.v0 import path, user_messages
 
 Event = Mapping[str, Any]
@@ -64,10 +66,11 @@ def consecutive_ids(bench: Bench) -> None:
 
 @checks("V0-EVENTS-03")
 def inclusive_ranges(bench: Bench) -> None:
-    """Reads ranges of one, three and all events."""
+    """Reads ranges of one event, the first one among them, of three and of all."""
     identifier, events = _all(bench)
     ids = [event["id"] for event in events]
-    for first, last in ((ids[2], ids[4]), (ids[3], ids[3]), (ids[0], ids[-1]), (ids[4], ids[-1])):
+    ranges = ((ids[2], ids[4]), (ids[3], ids[3]), (ids[0], ids[0]), (ids[0], ids[-1]), (ids[4], ids[-1]))
+    for first, last in ranges:
         answer = _search(bench, identifier, start_id=first, end_id=last, limit=100)
         wanted = [one for one in ids if first <= one <= last]
         answer.expect(_ids(answer) == wanted, f"the events {wanted}", _ids(answer))
@@ -156,7 +159,7 @@ def ranges_that_end_first(bench: Bench) -> None:
 def messages(bench: Bench) -> None:
     """Sends a message, finds it among the events, and waits for the agent's answer to it."""
     identifier = bench.v0.running()
-    text = f'Say "{secrets.token_hex(4)}" — 你好'
+    text = f'\n  Say "{secrets.token_hex(4)}" <b>&amp;</b> — 你好 🚀 \n'
     bench.app.post(path(identifier, "/message"), {"message": text}).must(200).has(success=True)
     _answered(bench, identifier, text)
 
@@ -188,17 +191,17 @@ def message_actions(bench: Bench) -> None:
 
 @checks("V0-EVENTS-11")
 def messages_in_order(bench: Bench) -> None:
-    """Sends four messages, one after the other, and compares their order among the events."""
+    """Sends five messages, one after the other, two of them alike, and compares their order among the events."""
     identifier = bench.v0.running()
-    texts = [f"Message {number}" for number in range(4)]
+    texts = [f"Message {number}" for number in (0, 1, 1, 2, 3)]
     for text in texts:
         bench.app.post(path(identifier, "/message"), {"message": text}).must(200)
 
     def all_said() -> list[str] | None:
         said = [event["args"]["content"] for event in user_messages(bench.v0.events(identifier))]
-        return said if set(texts) <= set(said) else None
+        return said if texts[-1] in said else None
 
-    said = bench.until(all_said, "all messages are among the events")
+    said = bench.until(all_said, "the last message is among the events")
     bench.expect(said == texts, f"the messages are {texts}", said)
 
 
@@ -386,3 +389,87 @@ def causes(bench: Bench) -> None:
         if event.get("cause") is not None and not (event["cause"] in ids and event["cause"] < event["id"])
     ]
     bench.expect(not wrong, "every cause is an earlier event", wrong)
+
+
+@checks("V0-EVENTS-15")
+def by_text_of_any_script(bench: Bench) -> None:
+    """Asks for texts that a pattern would find elsewhere, and for letters beyond ASCII in another case."""
+    identifier, _ = bench.v0.long()
+    for text in ("LINE 7:", "Line%7", "Line_7", "Line .:", "äPFEL und öl (7)", "Äpfel und ÖL .7."):
+        wanted = [n for n, line in enumerate(bench.v0.lines) if text.lower() in line.lower()]
+        answer = _search(bench, identifier, filter=json.dumps({"query": text}), limit=100)
+        answer.expect(_ids(answer) == wanted, f"the events {wanted}, which say {text!r}", _ids(answer))
+
+
+@checks("V0-EVENTS-17")
+def by_time_with_an_offset(bench: Bench) -> None:
+    """Asks for what happened between two events, with times of another zone."""
+    _, events = _all(bench)
+    first, last = (elsewhere(events[place]["timestamp"]) for place in (2, 4))
+    wanted = [event for event in events if events[2]["timestamp"] <= event["timestamp"]]
+    wanted = [event for event in wanted if event["timestamp"] <= events[4]["timestamp"]]
+    _filtered(bench, wanted, start_date=first, end_date=last)
+
+
+@checks("V0-EVENTS-19")
+def long_trajectories(bench: Bench) -> None:
+    """Compares the trajectory of a conversation with more than a hundred events with them."""
+    if bench.lab.site.dialect != "docs":
+        return
+    identifier, events = bench.v0.long()
+    told = [
+        event["id"] for event in bench.app.get(path(identifier, "/trajectory")).must(200).pick("trajectory")
+    ]
+    missing = [event["id"] for event in events if _is_line(event) and event["id"] not in told]
+    bench.expect(not missing, "the trajectory is whole", f"missing: {missing}")
+
+
+def _is_line(event: Event) -> bool:
+    return event.get("action") == "message"
+
+
+@checks("V0-EVENTS-28")
+def full_pages(bench: Bench) -> None:
+    """Reads a hundred of more than a hundred events, in both directions, and as many as come without a limit."""
+    identifier, events = bench.v0.long()
+    ids = [event["id"] for event in events]
+    for query, wanted in (
+        ({"limit": 100}, ids[:100]),
+        ({"limit": 100, "reverse": True}, ids[:-101:-1]),
+        ({}, ids[:20]),
+    ):
+        answer = _search(bench, identifier, **query)
+        answer.expect(_ids(answer) == wanted, f"{len(wanted)} events", f"{len(_ids(answer))}: {_ids(answer)}")
+        answer.has(has_more=True)
+
+
+@checks("V0-EVENTS-29")
+def limits_of_filtered_ranges(bench: Bench) -> None:
+    """Reads one event, all but one, and all of those that a filter leaves."""
+    identifier, events = bench.v0.long()
+    wanted = [event["id"] for event in events if event["source"] == "environment"]
+    with bench.arranging("a conversation with at least two events of the environment"):
+        bench.expect(len(wanted) >= 2, "at least two", len(wanted))
+    for limit in (1, len(wanted) - 1, len(wanted)):
+        answer = _search(bench, identifier, filter=json.dumps({"source": "environment"}), limit=limit)
+        answer.expect(_ids(answer) == wanted[:limit], f"the events {wanted[:limit]}", _ids(answer))
+        answer.has(has_more=limit < len(wanted))
+
+
+@checks("V0-EVENTS-30")
+def messages_at_once(bench: Bench) -> None:
+    """Sends four messages at the same time, then a last one, and looks for all among the events."""
+    identifier = bench.v0.running()
+    place, texts = path(identifier, "/message"), [f"At once {number}" for number in range(4)]
+    for answer in at_once(len(texts), lambda number: bench.app.post(place, {"message": texts[number]})):
+        answer.must(200)
+    bench.app.post(place, {"message": "Last"}).must(200)
+
+    def all_said() -> list[str] | None:
+        said = [event["args"]["content"] for event in user_messages(bench.v0.events(identifier))]
+        return said if "Last" in said else None
+
+    said = bench.until(all_said, "the last message is among the events")
+    bench.expect(sorted(said) == [*texts, "Last"], "each message is there once", said)
+    ids = [event["id"] for event in bench.v0.events(identifier)]
+    bench.expect(len(set(ids)) == len(ids), "no two events share an id", ids)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from openhands_contract.checks import checks
 from openhands_contract.lab.bench import Answer, Bench
-from openhands_contract.lab.v0 import path
+from openhands_contract.lab.v0 import path, user_messages
 
 
 @checks("V0-LIFECYCLE-01")
@@ -180,3 +183,92 @@ def bodies_of_start(bench: Bench) -> None:
     bench.app.post(path(identifier, "/start")).must(200)
     bench.app.post(path(identifier, "/start"), {"providers_set": ["github", "gitlab"]}).must(200)
     bench.app.post(path(identifier, "/start"), {"providers_set": ["nobody"]}).must(422)
+
+
+def _restart(bench: Bench, identifier: str) -> None:
+    """Stop a conversation, start it, and wait until it runs."""
+    with bench.arranging("a stop and a second start"):
+        bench.app.post(path(identifier, "/stop")).needs(200)
+        bench.v0.await_status(identifier, "STOPPED")
+        bench.app.post(path(identifier, "/start"), {}).needs(200)
+        bench.v0.await_status(identifier, "RUNNING")
+
+
+def _said(bench: Bench, identifier: str, text: str) -> list[dict[str, Any]]:
+    """Send a message, and wait until the agent has worked on it; return all events."""
+    with bench.arranging("a message and its answer"):
+        last = bench.v0.events(identifier)[-1]["id"]
+        bench.app.post(path(identifier, "/message"), {"message": text}).needs(200)
+        return [*bench.v0.await_rest(identifier, after=last)]
+
+
+@checks("V0-LIFECYCLE-17")
+def a_restart_changes_nothing_else(bench: Bench) -> None:
+    """Creates a conversation on a repository, renames it, stops and starts it, and compares what it shows."""
+    identifier = bench.v0.running(repository="Acme/App", selected_branch="next", git_provider="github")
+    with bench.arranging("a title"):
+        bench.app.patch(path(identifier), {"title": "Still the same"}).needs(200)
+    before = bench.v0.status(identifier).needs(200).json
+    _restart(bench, identifier)
+    after = bench.v0.status(identifier).must(200)
+    after.has(title="Still the same", **{name: before[name] for name in _LASTING})
+
+
+_LASTING = ("created_at", "selected_repository", "selected_branch", "git_provider", "trigger", "pr_number")
+
+
+@checks("V0-LIFECYCLE-18")
+def a_restart_says_nothing_again(bench: Bench) -> None:
+    """Stops and starts a conversation with an initial message, sends another, and reads all events."""
+    identifier = bench.v0.finished("Say this once.")
+    _restart(bench, identifier)
+    events = _said(bench, identifier, "Say that, too.")
+    heard = [event["args"]["content"] for event in user_messages(events)]
+    bench.expect(
+        heard == ["Say this once.", "Say that, too."], "the user has said both messages, once each", heard
+    )
+    ids = [event["id"] for event in events]
+    bench.expect(ids == list(range(len(ids))), "there is no gap between the ids", ids)
+
+
+@checks("V0-LIFECYCLE-19")
+def starting_what_runs_leaves_nothing(bench: Bench) -> None:
+    """Starts a conversation at rest that runs, and compares its events."""
+    identifier = bench.v0.finished("Say hello and finish.")
+    before = bench.v0.events(identifier)
+    with bench.arranging("a start of what runs"):
+        bench.app.post(path(identifier, "/start"), {}).needs(200).has(conversation_status="RUNNING")
+    after = bench.v0.events(identifier)
+    bench.expect(after == before, "there is no new event", after[len(before) :])
+
+
+@checks("V0-LIFECYCLE-20")
+def times_move_on(bench: Bench) -> None:
+    """Lets the agent of a conversation work on a message, and compares its times."""
+    identifier = bench.v0.running()
+    before = bench.v0.status(identifier).needs(200).json
+    _said(bench, identifier, "Say hello and finish.")
+    answer = bench.v0.status(identifier).must(200).has(created_at=before["created_at"])
+    was, updated = before["last_updated_at"], answer.pick("last_updated_at")
+    later = updated and (was is None or datetime.fromisoformat(updated) > datetime.fromisoformat(was))
+    answer.expect(later, f"`last_updated_at` is later than {was}", updated)
+
+
+@checks("V0-LIFECYCLE-21")
+def resuming_goes_on(bench: Bench) -> None:
+    """Sends a message, pauses the conversation at once, starts it, and waits for the agent's answer."""
+    identifier = bench.v0.running()
+    with bench.arranging("a conversation that was paused at work"):
+        last = bench.v0.events(identifier)[-1]["id"]
+        bench.app.post(path(identifier, "/message"), {"message": "Say hello and finish."}).needs(200)
+        bench.app.post(path(identifier, "/pause")).needs(200)
+        bench.v0.await_status(identifier, "STOPPED")
+        bench.app.post(path(identifier, "/start"), {}).needs(200)
+
+    def answered() -> bool:
+        return any(
+            event["source"] == "agent" and event.get("action") in ("message", "finish")
+            for event in bench.v0.events(identifier, start_id=last + 1)
+        )
+
+    bench.until(answered, "the agent answers the message")

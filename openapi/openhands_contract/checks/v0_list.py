@@ -12,7 +12,7 @@ from typing import Any
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
 from openhands_contract.lab.bench import Answer, Bench
-from openhands_contract.lab.v0 import CONVERSATIONS
+from openhands_contract.lab.v0 import CONVERSATIONS, path
 
 _MICROAGENTS = "/api/microagent-management/conversations"
 
@@ -185,3 +185,16 @@ def filters_together(bench: Bench) -> None:
     query = {"selected_repository": first, "conversation_trigger": "microagent_management"}
     answer = bench.app.get(CONVERSATIONS, query).must(200)
     answer.expect(_ids(answer) == [], "none satisfies both", _ids(answer))
+
+
+@checks("V0-LIST-14")
+def deletions_between_pages(bench: Bench) -> None:
+    """Pages through five conversations two at a time, and deletes those of the first page."""
+    repository, ids = _several(bench, 5)
+    found: list[str] = []
+    for page in _pages(bench, {"selected_repository": repository, "limit": 2}):
+        for identifier in _ids(page) if not found else ():
+            with bench.arranging("a deletion"):
+                bench.app.delete(path(identifier)).needs(200)
+        found += _ids(page)
+    bench.expect(found == ids, f"all five, once each: {ids}", found)

@@ -320,9 +320,11 @@ def _acts(bench: Bench, name: str) -> None:
 
 
 def _says(event: Frame, text: str) -> bool:
-    args = event.get("args") or {}
-    said = event.get("action") == "message" and event.get("source") == "user"
-    return said and args.get("content") == text
+    return event.get("action") == "message" and event.get("source") == "user" and _text(event) == text
+
+
+def _text(event: Frame) -> Any:
+    return (event.get("args") or {}).get("content")
 
 
 @checks("V0-LIVE-16")
@@ -468,14 +470,16 @@ def deleted_lets_nobody_in(bench: Bench) -> None:
 
 @checks("V0-LIVE-25")
 def to_nobody_else(bench: Bench) -> None:
-    """Listens to one conversation while a message is sent to another, and then works itself."""
+    """Listens to one conversation while another gets a title and a message, and then lets its own agent work."""
     here, there = _played(bench), bench.v0.running()
     stream, other = listen(bench, here), listen(bench, there)
     text = f"Only there {secrets.token_hex(8)}"
+    with bench.arranging("a title"):
+        bench.app.patch(path(there), {"title": text}).needs(200)
     _say(bench, there, text)
     other.until(lambda: any(_says(event, text) for event in other.events), "the message is heard")
     _turn(bench, here, stream)
-    overheard = [event for event in stream.events if _says(event, text)]
+    overheard = [frame for frame in stream.frames if text in (frame.get("conversation_title"), _text(frame))]
     stream.expect(not overheard, "nothing of another conversation is heard", overheard)
 
 
@@ -496,3 +500,71 @@ def connects_again(bench: Bench) -> None:
     wanted = [event["id"] for event in _sent_again(stored, max(heard))]
     missing = [name for name in wanted if name not in ids(second.events)]
     second.expect(not missing, "what was missed is sent", f"missing: {missing}")
+
+
+@checks("V0-LIVE-02")
+def sends_long_histories_again(bench: Bench) -> None:
+    """Connects to a conversation with more than a hundred events, and compares the ids with the stored events'."""
+    if bench.lab.site.dialect == "docs":
+        _replay_of_the_long_one(bench, -1)
+
+
+@checks("V0-LIVE-05")
+def knows_the_first_event(bench: Bench) -> None:
+    """Connects with the id 0 as `latest_event_id` to a conversation that begins with a message."""
+    if bench.lab.site.dialect == "docs":
+        _replay_of_the_long_one(bench, 0)
+
+
+def _replay_of_the_long_one(bench: Bench, latest: int) -> None:
+    identifier, _ = bench.v0.long()
+    _awake(bench, identifier)
+    stored = bench.v0.events(identifier)
+    stream = listen(bench, identifier, latest_event_id=latest)
+    stream.until(lambda: any(map(_is_state, stream.events)), "the agent's last state comes")
+    stream.settle()
+    _all_once(stream, _sent_again(stored, latest), stream.events)
+
+
+@checks("V0-LIVE-27")
+def counts_connections(bench: Bench) -> None:
+    """Listens twice, leaves once and again, and reads `num_connections` in between."""
+    identifier = _played(bench)
+
+    def become(number: int) -> None:
+        bench.until(
+            lambda: bench.v0.status(identifier).must(200).pick("num_connections") == number,
+            f"`num_connections` becomes {number}",
+        )
+
+    become(0)
+    streams = [listen(bench, identifier), listen(bench, identifier)]
+    become(2)
+    for left, stream in enumerate(streams):
+        stream.close()
+        become(len(streams) - left - 1)
+
+
+@checks("V0-LIVE-28")
+def leaves_alone(bench: Bench) -> None:
+    """Listens twice, leaves once, and looks whether the other hears what the agent does."""
+    identifier = _played(bench)
+    leaving, staying = listen(bench, identifier), listen(bench, identifier)
+    leaving.close()
+    stored, (came,) = _turn(bench, identifier, staying)
+    missing = [event["id"] for event in stored if _told_live(event) and event["id"] not in ids(came)]
+    staying.expect(not missing, "who stays hears everything", f"missing: {missing}")
+
+
+@checks("V0-LIVE-29")
+def hears_after_a_restart(bench: Bench) -> None:
+    """Stops and starts a conversation, and listens while its agent works on a message."""
+    identifier = _played(bench)
+    with bench.arranging("a stop and a second start"):
+        bench.app.post(path(identifier, "/stop")).needs(200)
+        bench.v0.await_status(identifier, "STOPPED")
+    _awake(bench, identifier)
+    stream = listen(bench, identifier)
+    stored, (came,) = _turn(bench, identifier, stream)
+    missing = [event["id"] for event in stored if _told_live(event) and event["id"] not in ids(came)]
+    stream.expect(not missing, "everything that is told live is heard", f"missing: {missing}")

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from openhands_contract.checks import checks
-from openhands_contract.checks.agent_live import knock, listen
+from openhands_contract.checks.agent_live import knock, listen, says
 from openhands_contract.lab.bench import Answer, Bench
 from openhands_contract.lab.streams import ids
 from openhands_contract.lab.v0 import path
@@ -313,3 +313,17 @@ def events_of_an_agent(bench: Bench) -> None:
     answer = bench.v1.agent(started).request("GET", f"{started.path}/events", json=asked)
     bare = [None if name == asked[1] else name.replace("-", "") for name in asked]
     _one_each(answer, bare)
+
+
+@checks("V1-PAUSE-06")
+def hears_after_resuming(bench: Bench) -> None:
+    """Pauses and resumes a sandbox, listens, and sends a message."""
+    started = bench.v1.new()
+    _paused(bench, started)
+    with bench.arranging("a resumed sandbox"):
+        _sandbox(bench, started, "resume").needs(200)
+        again = bench.v1.find(started.id)
+    stream, text = listen(bench, again), _word()
+    with bench.arranging("a message"):
+        bench.v1.agent(again).post(f"{again.path}/events", user_message(text, run=False)).needs(200)
+    stream.until(lambda: any(says(event, text) for event in stream.events), "the message is heard")

@@ -10,6 +10,7 @@ from typing import Any
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
 from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.clock import elsewhere
 from openhands_contract.lab.site import KEY_HEADER
 from openhands_contract.lab.v1 import CONVERSATIONS, Started
 
@@ -216,3 +217,32 @@ def masked_keys(bench: Bench) -> None:
     answer = bench.app.get("/api/v1/users/me").must(200)
     key = answer.pick("llm_api_key")
     answer.expect(key is None or set(key) == {"*"}, "the key is null or stars", "something else")
+
+
+@checks("V1-EVENTS-05")
+def by_time_with_an_offset(bench: Bench) -> None:
+    """Asks for what happened from an event in the middle on, and before it, told in another zone."""
+    started, heard = _told(bench)
+    moment = heard[len(heard) // 2]["timestamp"]
+    since = {event["id"] for event in heard if event["timestamp"] >= moment}
+    for name, wanted in (("timestamp__gte", since), ("timestamp__lt", set(_ids(heard)) - since)):
+        query = {name: elsewhere(moment)}
+        found = _search(bench, started, **query)
+        answer = set(_ids(found.pick("items")))
+        found.expect(answer == wanted, f"the {len(wanted)} of {query}", len(answer))
+
+
+@checks("V1-EVENTS-12")
+def pages_of_a_kind(bench: Bench) -> None:
+    """Pages through the events of one kind, one and two at a time, in both orders."""
+    started, heard = _told(bench)
+    kind = "ConversationStateUpdateEvent"
+    wanted = _ids([event for event in heard if event["kind"] == kind])
+    for order, ids in (("TIMESTAMP", wanted), ("TIMESTAMP_DESC", wanted[::-1])):
+        for limit in (1, 2):
+            query = {"conversation_id__eq": started.id, "kind__eq": kind, "limit": limit, "sort_order": order}
+            found = bench.v1.all_pages(bench.app, f"{_EVENTS}/search", query)
+            bench.expect(_ids(found) == ids, f"all {len(ids)} with {query}", _ids(found))
+            page = _search(bench, started, kind__eq=kind, limit=limit, sort_order=order)
+            number = min(limit, len(ids))
+            page.expect(len(page.pick("items")) == number, f"{number} on the first page", page.text)

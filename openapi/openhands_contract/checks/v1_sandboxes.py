@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from datetime import datetime
 
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
@@ -85,6 +86,7 @@ def resuming(bench: Bench) -> None:
     started = bench.v1.new(initial_message=user_message("Say hello and finish.", run=True))
     bench.v1.await_rest(started)
     before = [event["id"] for event in bench.v1.events(started)]
+    whole, status = _sandbox(bench, started.sandbox_id).pick(0), bench.v1.status(started)
     with bench.arranging("a paused sandbox"):
         _change(bench, started.sandbox_id, "pause").needs(200)
         _await_sandbox(bench, started.sandbox_id, "PAUSED")
@@ -93,6 +95,14 @@ def resuming(bench: Bench) -> None:
     again = bench.v1.find(started.id)
     after = [event["id"] for event in bench.v1.events(again)]
     bench.expect(after[: len(before)] == before, "all events are there, in their order", after)
+    bench.expect(
+        bench.v1.status(again) == status, f"the agent is {status}, as before", bench.v1.status(again)
+    )
+    running = _sandbox(bench, started.sandbox_id)
+    for name, wanted in (("created_at", whole["created_at"]), ("session_api_key", again.key)):
+        running.expect(
+            running.pick(0, name) == wanted, f"`{name}` of the sandbox is {wanted}", running.pick(0, name)
+        )
 
 
 @checks("V1-SANDBOX-05")
@@ -219,6 +229,11 @@ def through_v0(bench: Bench) -> None:
     answer.has(url=own["conversation_url"], session_api_key=started.key, created_at=own["created_at"])
     for name in ("selected_repository", "selected_branch", "git_provider", "pr_number"):
         answer.expect(answer.pick(name) == own[name], f"`{name}` is {own[name]!r}", answer.pick(name))
+    if bench.lab.site.dialect != "docs":
+        return
+    updated = answer.pick("last_updated_at")
+    not_before = updated and datetime.fromisoformat(updated) >= datetime.fromisoformat(own["updated_at"])
+    answer.expect(not_before, f"`last_updated_at` is {own['updated_at']}, or later", updated)
 
 
 @checks("V1-VIEW-02")
@@ -347,3 +362,30 @@ def ids_of_sandboxes(bench: Bench) -> None:
     if bench.lab.site.dialect == "docs":
         ids = [("id", uuid.uuid4().hex[:22]) for _ in range(101)]
         refused(bench.app.get(SANDBOXES, ids), "id")
+
+
+@checks("V1-SANDBOX-14")
+def paused_in_the_search(bench: Bench) -> None:
+    """Looks for a conversation, pauses its sandbox, and looks again."""
+    started = bench.v1.new()
+    query = {"sandbox_id__eq": started.sandbox_id}
+    bench.app.get(f"{CONVERSATIONS}/search", query).needs(200)
+    with bench.arranging("a paused sandbox"):
+        _change(bench, started.sandbox_id, "pause").needs(200)
+        own = _await_conversation(bench, started, "PAUSED").pick(0)
+    found = bench.app.get(f"{CONVERSATIONS}/search", query).must(200)
+    for name in ("sandbox_status", "execution_status", "conversation_url", "session_api_key"):
+        shown = found.pick("items", 0, name)
+        found.expect(shown == own[name], f"`{name}` is {own[name]!r}, as when it is read by its id", shown)
+
+
+@checks("V1-DELETE-16")
+def is_named_no_more(bench: Bench) -> None:
+    """Starts a conversation under another, deletes it, and reads the other."""
+    parent = bench.v1.new()
+    child = bench.v1.start(parent_conversation_id=parent.id)
+    with bench.arranging("a sub-conversation that is deleted"):
+        bench.app.delete(path(child.id)).needs(200)
+    found = bench.v1.get(parent.id).must(200)
+    parts = found.pick(0, "sub_conversation_ids")
+    found.expect(child.id not in parts, f"{child.id} is not among the sub-conversations", parts)

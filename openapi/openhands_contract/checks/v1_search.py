@@ -14,6 +14,7 @@ from typing import Any
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
 from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.clock import elsewhere
 from openhands_contract.lab.v1 import CONVERSATIONS, TASKS, Started
 
 _SEARCH = f"{CONVERSATIONS}/search"
@@ -284,6 +285,7 @@ def _since(bench: Bench) -> str:
 def orders_of_tasks(bench: Bench) -> None:
     """Looks for the start tasks of this run in all orders."""
     since = _since(bench)
+    _overtaking(bench)
     for order, name, falling in (
         (None, "created_at", True),
         ("CREATED_AT", "created_at", False),
@@ -299,6 +301,15 @@ def orders_of_tasks(bench: Bench) -> None:
             times == sorted(times, reverse=falling), f"the order is {order or 'CREATED_AT_DESC'}", times
         )
     refused(bench.app.get(_TASK_SEARCH, {"sort_order": "RANDOM"}), "sort_order")
+
+
+def _overtaking(bench: Bench) -> None:
+    """A start task that ends before one that was there first, so that the orders differ."""
+    with bench.arranging("two start tasks"):
+        requests = ({"sandbox_id": bench.v1.workshop().sandbox_id}, {"sandbox_id": secrets.token_hex(11)})
+        slow, quick = (bench.app.post(CONVERSATIONS, one).needs(200).pick("id") for one in requests)
+        for identifier in (quick, slow):
+            bench.v1.await_task(identifier)
 
 
 @checks("V1-TASKS-03")
@@ -397,3 +408,78 @@ def many_ids(bench: Bench) -> None:
     for path in (CONVERSATIONS, TASKS):
         answer = _batch(bench, path, [uuid.uuid4().hex for _ in range(99)]).must(200)
         answer.expect(answer.json == [None] * 99, "99 times null", len(answer.json))
+
+
+@checks("V1-BATCH-07")
+def ids_in_capitals(bench: Bench) -> None:
+    """Reads a conversation and its start task by their ids in capitals, with dashes and without."""
+    started = bench.v1.workshop()
+    task = bench.app.get(_TASK_SEARCH, {"conversation_id__eq": started.id}).needs(200).pick("items", 0, "id")
+    for path, known in ((CONVERSATIONS, started.id), (TASKS, task)):
+        for spelling in (uuid.UUID(known).hex.upper(), str(uuid.UUID(known)).upper()):
+            answer = _batch(bench, path, [spelling]).must(200)
+            found = [item and item["id"] for item in answer.json]
+            answer.expect(found == [known], f"{spelling} is {known}", found)
+
+
+@checks("V1-SEARCH-16")
+def deletions_between_pages(bench: Bench) -> None:
+    """Pages through three conversations one at a time, and deletes the first after the first page."""
+    word = f"Word{secrets.token_hex(6)}"
+    made = [bench.v1.new() for _ in range(3)]
+    for started in made:
+        with bench.arranging("a title"):
+            bench.v1.rename(started.id, f"About {word}").needs(200)
+    found: list[str] = []
+    for page in _pages(bench, _SEARCH, {"title__contains": word, "limit": 1}):
+        if not found:
+            with bench.arranging("a deletion"):
+                bench.v1.delete(made[-1].id).needs(200)
+        found += _ids(page)
+    wanted = [started.id for started in reversed(made)]
+    bench.expect(found == wanted, f"all three, once each: {wanted}", found)
+
+
+@checks("V1-SEARCH-17")
+def by_title_to_the_letter(bench: Bench) -> None:
+    """Looks for titles with signs that mean something in patterns, and in another case."""
+    word = f"Word{secrets.token_hex(6)}"
+    started = _titled(bench, f"{word}% a_b (x.y)")
+    for text, wanted in (
+        (f"{word}% a_b (x.y)", [started.id]),
+        (f"{word}_ a", []),
+        (f"{word}%b (", []),
+        (f"{word}% a.b", []),
+        (f"{word}%.*", []),
+        (word.upper(), []),
+    ):
+        answer = _find(bench, title__contains=text)
+        answer.expect(_ids(answer) == wanted, f"{len(wanted)} with {text!r} in the title", _ids(answer))
+        count = bench.app.get(_COUNT, {"title__contains": text}).must(200)
+        count.expect(count.json == len(wanted), f"the count is {len(wanted)}", count.text)
+
+
+@checks("V1-SEARCH-18")
+def by_time_with_an_offset(bench: Bench) -> None:
+    """Looks for conversations from the moment one was created or updated and before it, told in another zone."""
+    word, five = _five(bench)
+    for name in ("created_at", "updated_at"):
+        moments = {one.id: bench.v1.get(one.id).needs(200).pick(0, name) for one in five}
+        moment = sorted(moments.values())[2]
+        since = {identifier for identifier, value in moments.items() if value >= moment}
+        for bound, wanted in (("gte", since), ("lt", moments.keys() - since)):
+            query = {f"{name}__{bound}": elsewhere(moment)}
+            answer = _find(bench, title__contains=word, **query)
+            answer.expect(set(_ids(answer)) == wanted, f"those of {query}: {sorted(wanted)}", _ids(answer))
+
+
+@checks("V1-SEARCH-19")
+def between_two_moments(bench: Bench) -> None:
+    """Looks for conversations that were created between two others, and counts them."""
+    word, five = _five(bench)
+    query = {"created_at__gte": _created(bench, five[3]), "created_at__lt": _created(bench, five[1])}
+    wanted = [one.id for one in five[2:4]]
+    answer = _find(bench, title__contains=word, **query)
+    answer.expect(_ids(answer) == wanted, f"those of {query}: {wanted}", _ids(answer))
+    count = bench.app.get(_COUNT, {"title__contains": word, **query}).must(200)
+    count.expect(count.json == len(wanted), f"the count is {len(wanted)}", count.text)

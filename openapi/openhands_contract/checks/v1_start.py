@@ -11,6 +11,8 @@ from typing import Any
 from openhands_contract.checks import checks
 from openhands_contract.checks.v0_creation import refused
 from openhands_contract.lab.bench import Answer, Bench
+from openhands_contract.lab.clock import expect_now
+from openhands_contract.lab.together import at_once
 from openhands_contract.lab.v1 import CONVERSATIONS, STAGES, TASKS, user_message
 
 _STREAM = f"{CONVERSATIONS}/stream-start"
@@ -167,14 +169,17 @@ def ids_of_ones_own(bench: Bench) -> None:
 
 @checks("V1-START-11")
 def starting_twice(bench: Bench) -> None:
-    """Starts a conversation under the id of one that is there, and counts the events of both."""
+    """Starts a conversation under the id of one that is there, and compares its events with those before."""
     started = bench.v1.shared()
+    before = bench.v1.events(started)
     task = _ended(bench, {"conversation_id": started.id})
     bench.expect(task["status"] == "READY", "the task becomes READY", task)
     same = uuid.UUID(task["app_conversation_id"]) == uuid.UUID(started.id)
     bench.expect(same, f"the conversation is {started.id}", task["app_conversation_id"])
     found = bench.v1.get(started.id).must(200)
     found.expect(found.pick(0, "sandbox_id") == started.sandbox_id, "it is still in its sandbox")
+    after = bench.v1.events(started)
+    bench.expect(after == before, "it has no new event", after[len(before) :])
 
 
 @checks("V1-START-12")
@@ -268,7 +273,7 @@ def refuses_wrong_fields(bench: Bench) -> None:
 @checks("V1-START-18")
 def says_the_initial_message(bench: Bench) -> None:
     """Starts a conversation with a message, waits until the agent rests, and reads the events."""
-    text = f'Say "{secrets.token_hex(4)}" — 你好'
+    text = f'\n  Say "{secrets.token_hex(4)}" <b>&amp;</b> — 你好 🚀 \n'
     started = bench.v1.beside(initial_message=user_message(text, run=True))
     bench.v1.await_rest(started)
     events = bench.v1.events(started)
@@ -297,8 +302,8 @@ def does_not_run(bench: Bench) -> None:
 def takes_a_repository(bench: Bench) -> None:
     """Starts a conversation on a repository and reads it."""
     wanted = {
-        "selected_repository": "acme/app",
-        "selected_branch": "next",
+        "selected_repository": "Acme/App",
+        "selected_branch": "feature/Next-1",
         "git_provider": "gitlab",
         "llm_model": "some/model",
     }
@@ -341,3 +346,49 @@ def refusals_make_no_task(bench: Bench) -> None:
     _post(bench, {"conversation_id": identifier, "parent_conversation_id": uuid.uuid4().hex}).must(404)
     count = bench.app.get(f"{TASKS}/count", {"conversation_id__eq": identifier}).must(200)
     count.expect(json.loads(count.text) == 0, "there is no task", count.text)
+
+
+@checks("V1-START-23")
+def notes_the_time(bench: Bench) -> None:
+    """Starts a conversation, and compares the times of task and conversation with the `Date` of the answers."""
+    answer = _post(bench, _in_workshop(bench)).must(200)
+    expect_now(answer, "created_at", answer.pick("created_at"))
+    task = bench.v1.await_task(answer.pick("id"))
+    found = bench.v1.get(task["app_conversation_id"]).must(200)
+    for name in ("created_at", "updated_at"):
+        expect_now(found, name, found.pick(0, name))
+
+
+@checks("V1-START-24")
+def starts_several_at_once(bench: Bench) -> None:
+    """Starts three conversations at the same time, and compares tasks and conversations."""
+    request = _in_workshop(bench)
+    tasks = [answer.must(200).pick("id") for answer in at_once(3, lambda _: _post(bench, request))]
+    bench.expect(len(set(tasks)) == len(tasks), "each has a task of its own", tasks)
+    made = [bench.v1.await_task(task)["app_conversation_id"] for task in tasks]
+    bench.expect(None not in made and len(set(made)) == len(made), "each has a conversation of its own", made)
+
+
+@checks("V1-START-25")
+def a_new_one_under_an_old_id(bench: Bench) -> None:
+    """Starts a conversation, deletes it, starts another under its id, and reads the events of that."""
+    word, identifier = f"Old {secrets.token_hex(6)}", uuid.uuid4().hex
+    old = bench.v1.start(conversation_id=identifier, initial_message=user_message(word, run=False))
+    with bench.arranging("a deletion"):
+        bench.v1.delete(old.id).needs(200)
+    new = bench.v1.start(conversation_id=identifier)
+    kept = [event["id"] for event in bench.v1.events(new) if word in json.dumps(event)]
+    bench.expect(not kept, "nothing of the deleted conversation is there", kept)
+
+
+@checks("V1-START-26")
+def lasting_and_moving_fields(bench: Bench) -> None:
+    """Streams a start, reads the task afterwards, and compares what it shows at each stage."""
+    answer, tasks = _streamed(bench, _in_workshop(bench, title="As asked for"))
+    tasks.append(bench.v1.task(tasks[-1]["id"]).must(200).pick(0))
+    for name in ("created_at", "request"):
+        shown = [task.get(name) for task in tasks]
+        answer.expect(shown == shown[:1] * len(shown), f"`{name}` is the same at each stage", shown)
+    times = [task["updated_at"] for task in tasks]
+    answer.expect(times == sorted(times), "`updated_at` does not fall", times)
+    answer.expect(times[-1] > times[0], "`updated_at` has moved on when the task has ended", times)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,8 @@ from urllib.parse import quote
 from openhands_contract.lab.bench import Answer, Bench
 
 CONVERSATIONS = "/api/conversations"
+# More than one answer can have.
+_LINES = tuple(f"Line {number}: Äpfel und ÖL ({number})" for number in range(110))
 # In these states of its agent a V0 conversation waits for the user.
 RESTING = frozenset({"awaiting_user_input", "finished", "rejected", "error", "stopped", "paused"})
 
@@ -67,6 +70,28 @@ class V0:
         with self._bench.arranging("a V0 conversation whose agent has finished"):
             self.await_rest(identifier)
         return identifier
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """What is said in the long conversation, line by line; the number of a line is the id of its event."""
+        return _LINES
+
+    def long(self) -> tuple[str, list[dict[str, Any]]]:
+        """A conversation at rest with more events than one answer has, which is kept as it is, and its events."""
+
+        def make(bench: Bench) -> str:
+            recorded = [
+                {"source": ("agent", "user")[n % 2], "action": "message", "args": {"content": line}}
+                for n, line in enumerate(_LINES)
+            ]
+            identifier = bench.v0.running(replay_json=json.dumps(recorded))
+            with bench.arranging("a long V0 conversation"):
+                bench.app.post(path(identifier, "/stop")).needs(200)
+                bench.v0.await_status(identifier, "STOPPED")
+            return identifier
+
+        identifier = self._bench.shared("long V0 conversation", make)
+        return identifier, self.events(identifier)
 
     def status(self, identifier: str) -> Answer:
         return self._app.get(path(identifier))

@@ -23,6 +23,8 @@ STAGES = (
     "STARTING_CONVERSATION",
     "READY",
 )
+# More than one page can have.
+_LONG = 110
 RESTING = frozenset({"idle", "paused", "waiting_for_confirmation", "finished", "error", "stuck"})
 
 
@@ -77,6 +79,20 @@ class V1:
     def workshop(self) -> Started:
         """A conversation whose sandbox may be used for more conversations, and its files for anything."""
         return self._bench.shared("v1 workshop", lambda bench: bench.v1.start())
+
+    def long(self) -> tuple[Started, list[dict[str, Any]]]:
+        """A conversation with more events than one page has, which is kept as it is, and its events."""
+
+        def make(bench: Bench) -> Started:
+            started = bench.v1.beside()
+            with bench.arranging("a long V1 conversation"):
+                for number in range(_LONG):
+                    message = user_message(f"Line {number}", run=False)
+                    bench.v1.agent(started).post(f"{started.path}/events", message).needs(200)
+            return started
+
+        started = self._bench.shared("long V1 conversation", make)
+        return started, self.events(started, limit=100)
 
     def beside(self, **request: Any) -> Started:
         """A new conversation in the workshop's sandbox, which is quicker than a new sandbox. It is kept."""
