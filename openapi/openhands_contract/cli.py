@@ -127,6 +127,8 @@ def run(
     given hosts only.
 
     Exit code 0: conforms. 1: a MUST failed. 2: could not run, or not everything that counts could be judged.
+
+    Ctrl-C ends a run early; what it has made is deleted, and what was judged until then is reported.
     """
     chosen_seed = secrets.randbits(32) if seed is None else seed
     settings = Settings(examples=examples, seed=chosen_seed, workers=workers)
@@ -139,7 +141,13 @@ def run(
         raise click.BadParameter(str(error), param_hint="URL") from error
     console = _console()
     console.print(f"Seed {chosen_seed}, {len(requirements)} requirements, dialect {dialect}")
-    report = judge(site, requirements, settings, told=_progress(len(requirements)), partial=bool(only))
+    try:
+        report = judge(site, requirements, settings, told=_progress(len(requirements)), partial=bool(only))
+    except (
+        KeyboardInterrupt
+    ):  # again, while the first one was being heeded; click would say 1, as of a failure
+        console.print("Interrupted again: nothing is reported, and things may be left on the server.")
+        sys.exit(Verdict.COULD_NOT_RUN)
     terminal.show(report, console)
     for writer, file in ((junit, junit_file), (page, html_file), (machine, json_file)):
         if file is not None:

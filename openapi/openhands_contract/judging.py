@@ -25,6 +25,8 @@ def judge(
 ) -> Report:
     """Judge a server by these requirements, and leave nothing behind on it.
 
+    Ctrl-C ends the run early: the report has what was judged until then, and the rest as not reached.
+
     Args:
         told: is called with each result as soon as it is final.
         partial: whether these are a selection, for the report.
@@ -38,6 +40,8 @@ def judge(
         lab = Lab(site)
     except CannotRun as obstacle:
         reason = str(obstacle)
+    except KeyboardInterrupt:
+        reason = INTERRUPTED
     else:
         redact = lab.redact
         try:

@@ -11,7 +11,7 @@ is made up for with the next seeds.
 from __future__ import annotations
 
 import copy
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -195,11 +195,15 @@ class _Run:
         teach_recordings()
         with watched(self._target.document, self._watcher), only_values_from_the_server():
             stream = from_schema(schema.include(operation_id=list(ids))).execute()
-            for event in stream:
-                self._record(event)
-                if self._watcher.should_stop():
-                    stream.stop()
-                    return
+            try:
+                for event in stream:
+                    self._record(event)
+                    if self._watcher.should_stop():
+                        break
+            finally:
+                # Its threads may still wait for answers, and what those tell must be seen before all is tidied up.
+                stream.stop()
+                deque(stream, maxlen=0)
 
     def make_up(self, seed: int) -> bool:
         """Run again what ended early. Return whether that is worth repeating."""
