@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from openhands_contract.checks import checks
 from openhands_contract.contract_document import Document
@@ -16,6 +17,7 @@ from openhands_contract.lab.v1 import CONVERSATIONS as APP_CONVERSATIONS
 from openhands_contract.lab.v1 import SANDBOXES, TASKS, user_message
 from openhands_contract.outcome import Skipped
 
+_MICROAGENTS = "/api/microagent-management/conversations"
 _META = ("/alive", "/health", "/server_info")
 _V0_TAGS = frozenset({"v0-conversations", "v0-events", "v0-workspace", "feedback", "settings"})
 _V1_TAGS = frozenset({"app-conversations", "start-tasks", "events", "sandboxes", "users"})
@@ -195,10 +197,12 @@ def listing_v0(bench: Bench) -> None:
     stranger = bench.stranger
     repository = f"acme/{secrets.token_hex(8)}"
     identifier = bench.v0.new(repository=repository)
-    for query in ({"limit": 100}, {"limit": 100, "selected_repository": repository}):
-        answer = stranger.get(CONVERSATIONS, query).must(200)
-        ids = [one["conversation_id"] for one in answer.pick("results")]
-        answer.expect(identifier not in ids, "the other user's conversation is not listed", ids)
+    maker = bench.v0.new(repository=repository, create_microagent={"repo": repository})
+    here = {"limit": 100, "selected_repository": repository}
+    for place, query in ((CONVERSATIONS, {"limit": 100}), (CONVERSATIONS, here), (_MICROAGENTS, here)):
+        answer = stranger.get(place, query).must(200)
+        ids = {one["conversation_id"] for one in answer.pick("results")}
+        answer.expect(not {identifier, maker} & ids, "the other user's conversations are not listed", ids)
 
 
 @checks("USERS-03")
@@ -305,3 +309,45 @@ def listening_to_others(bench: Bench) -> None:
     if stream.accepted:
         stream.until(stream.answered, "the server lets the client in, or says why not")
     stream.expect(not stream.confirmed, "the connection is refused", "it was accepted")
+
+
+@checks("USERS-05")
+def starting_in_another_sandbox(bench: Bench) -> None:
+    """Starts a conversation in another user's sandbox."""
+    started = bench.v1.beside()
+    task = _ended(bench, {"sandbox_id": started.sandbox_id})
+    bench.expect(task["status"] == "ERROR", "the task becomes ERROR", task)
+
+
+@checks("USERS-09")
+def starting_what_is_theirs(bench: Bench) -> None:
+    """Starts conversations under the id of another user's conversation, and under it as their parent."""
+    started = bench.v1.beside()
+    before = bench.v1.events(started)
+    for name in ("conversation_id", "parent_conversation_id"):
+        task = _ended(bench, {name: started.id})
+        theirs = task.get("sandbox_id") == started.sandbox_id
+        bench.expect(not theirs, f"`{name}` does not lead to the other user's sandbox", task)
+        refused = name == "conversation_id" or task["status"] == "ERROR"
+        bench.expect(refused, "a parent that is another user's is refused", task)
+    own = bench.v1.get(started.id).must(200)
+    own.expect(own.pick(0, "sub_conversation_ids") == [], "the other user's conversation has no part more")
+    bench.expect(bench.v1.events(started) == before, "it has no event more")
+
+
+def _ended(bench: Bench, request: Mapping[str, Any]) -> dict[str, Any]:
+    """What becomes of a start by the second user; one that is refused at once has no more than a status."""
+    stranger = bench.stranger
+    answer = stranger.post(APP_CONVERSATIONS, request)
+    if answer.status in (403, 404, 409, 422):
+        return {"status": "ERROR"}
+    identifier = answer.must(200).pick("id")
+
+    def ended() -> dict[str, Any] | None:
+        task: dict[str, Any] = stranger.get(TASKS, {"ids": identifier}).must(200).pick(0)
+        return task if task["status"] in ("READY", "ERROR") else None
+
+    task = bench.until(ended, "the start task ends", within=bench.lab.start_patience)
+    if task["app_conversation_id"]:
+        bench.later(lambda: stranger.delete(path(task["app_conversation_id"])))
+    return task

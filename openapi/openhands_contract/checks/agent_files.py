@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from openhands_contract.checks import checks
-from openhands_contract.checks.v0_files import BINARY, TEXT, new_name
+from openhands_contract.checks.v0_files import BINARY, TEXT, names_of_all_kinds, new_name
 from openhands_contract.lab.bench import Answer, Api, Bench
 from openhands_contract.lab.v1 import CONVERSATIONS
 
@@ -88,7 +88,7 @@ def empty_file(bench: Bench) -> None:
 def names_in_any_script(bench: Bench) -> None:
     """Uploads files with names in several scripts and with blanks, and downloads them."""
     sandbox, some = _Sandbox(bench), secrets.token_hex(4)
-    for name in (f"Größe {some}.txt", f"会话-{some}.txt", f"a 'quoted' & {some}+100%.txt"):
+    for name in names_of_all_kinds(some):
         sandbox.holds(f"{sandbox.folder}/{name}", name.encode())
 
 
@@ -248,3 +248,25 @@ def impossible_paths(bench: Bench) -> None:
         sandbox.send("GET", operation, "kit/a.txt").must(400)
         sandbox.send("GET", operation, "/etc/passwd").must(403)
     sandbox.send("GET", "/api/git/diff", f"{sandbox.folder}/{new_name()}").must(404)
+
+
+@checks("AGENT-GIT-04")
+def names_of_changes(bench: Bench) -> None:
+    """Uploads files with names in several scripts, with blanks and below a directory, and reads the changes."""
+    sandbox, some = _Sandbox(bench), secrets.token_hex(4)
+    names = (*names_of_all_kinds(some), f"folder {some}/Größe.txt", f"folder {some}/other.txt")
+    for name in names:
+        sandbox.holds(f"{sandbox.folder}/{name}", b"new\n")
+    answer = sandbox.send("GET", "/api/git/changes", sandbox.folder).must(200)
+    shown = [change["path"] for change in answer.json if some in change["path"]]
+    answer.expect(set(shown) == set(names), f"the paths are {sorted(names)}", shown)
+
+
+@checks("AGENT-FILES-17")
+def kept_apart(bench: Bench) -> None:
+    """Uploads a file to one sandbox and looks for it in another."""
+    sandbox, other = _Sandbox(bench), bench.v1.shared()
+    place = f"{sandbox.folder}/{new_name()}"
+    sandbox.holds(place, b"mine")
+    answer = bench.v1.agent(other).get(f"/api/file/download/{quote(place, safe='')}")
+    answer.expect(answer.status != 200, "the other sandbox has no such file", answer.text)

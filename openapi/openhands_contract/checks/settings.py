@@ -153,3 +153,16 @@ def feedback(bench: Bench) -> None:
     bench.expect(ids[0] != ids[1], "each has an id of its own", ids)
     for body in ({}, {"polarity": "lukewarm"}):
         refused(bench.app.post(path(identifier, "/submit-feedback"), body), "polarity")
+
+
+@checks("SECRETS-05")
+def refusals_repeat_nothing(bench: Bench) -> None:
+    """Sends secrets and settings with a key that are refused for something else, and looks for value and key."""
+    value = f"value-{secrets.token_hex(12)}"
+    for place, body in (
+        (_SECRETS, {"name": "a b", "value": value}),
+        (_SECRETS, {"name": f"KIT_{secrets.token_hex(6)}", "value": value, "description": 7}),
+        (SETTINGS, {"max_iterations": "many", "llm_api_key": value}),
+    ):
+        answer = bench.app.post(place, body).must(422)
+        answer.expect(value not in answer.text, "the refusal does not repeat what is secret", "it does")

@@ -25,15 +25,33 @@ def renaming(bench: Bench) -> None:
     bench.expect(title == "A better title", "the list has the new title", title)
 
 
+@checks("V0-UPDATE-01")
+def renaming_what_is_stopped(bench: Bench) -> None:
+    """Renames a stopped conversation, and reads it."""
+    _rename(bench, bench.v0.stopped(), "A better title")
+
+
+@checks("V0-UPDATE-09")
+def titles_stay(bench: Bench) -> None:
+    """Renames a conversation, lets its agent work on a message, and reads it."""
+    identifier = bench.v0.running()
+    _rename(bench, identifier, "Chosen by hand")
+    with bench.arranging("a message and its answer"):
+        last = bench.v0.events(identifier)[-1]["id"]
+        bench.app.post(path(identifier, "/message"), {"message": "Say hello and finish."}).needs(200)
+        bench.v0.await_rest(identifier, after=last)
+    bench.v0.status(identifier).must(200).has(title="Chosen by hand")
+
+
 @checks("V0-UPDATE-02")
 def bounds_of_titles(bench: Bench) -> None:
-    """Renames a conversation to titles of 0, 1, 200 and 201 characters."""
+    """Renames a conversation to titles of 0, 1, 200 and 201 characters, some of which take several bytes."""
     identifier = bench.v0.new()
-    for length in (1, 200):
-        _rename(bench, identifier, "t" * length)
+    for title in ("t", "t" * 200, "会🚀" * 100):
+        _rename(bench, identifier, title)
     for length in (0, 201):
         refused(bench.app.patch(path(identifier), {"title": "t" * length}), "title")
-    bench.v0.status(identifier).must(200).has(title="t" * 200)
+    bench.v0.status(identifier).must(200).has(title="会🚀" * 100)
 
 
 @checks("V0-UPDATE-03")
@@ -129,6 +147,17 @@ def leaves_the_rest(bench: Bench) -> None:
     bench.v0.status(kept).must(200).has(conversation_id=kept)
     after = bench.v0.events(kept)[: len(before)]
     bench.expect(after == before, "its events are unchanged")
+
+
+@checks("V0-DELETE-06")
+def stays_gone(bench: Bench) -> None:
+    """Deletes a conversation that is still starting, waits until a later one has worked, and reads the first."""
+    identifier = bench.v0.new()
+    _delete(bench, identifier, True)
+    bench.v0.finished("Say hello and finish.")
+    bench.app.get(path(identifier)).must(404)
+    listed = {entry["conversation_id"] for entry in bench.v0.listed()}
+    bench.expect(identifier not in listed, "the deleted conversation is not in the list")
 
 
 @checks("V0-DELETE-05")

@@ -104,6 +104,35 @@ def text_round_trip(bench: Bench) -> None:
     _holds(bench, identifier, name, TEXT)
 
 
+@checks("V0-FILES-23")
+def marks_at_the_ends(bench: Bench) -> None:
+    """Uploads texts with a byte order mark, and with line ends at both ends, and reads them."""
+    identifier = workspace(bench)
+    for text in ("\ufeffbehind a mark", "\n\n two above, two below \n\n", "\r\n"):
+        name = new_name()
+        _upload(bench, identifier, {name: text.encode()})
+        _holds(bench, identifier, name, text)
+
+
+@checks("V0-FILES-24")
+def alike_in_two_directories(bench: Bench) -> None:
+    """Uploads two files of one name to two directories at once, and reads both."""
+    identifier, name = workspace(bench), new_name()
+    folders = [f"kit-{secrets.token_hex(4)}" for _ in range(2)]
+    _upload(bench, identifier, {f"{folder}/{name}": folder.encode() for folder in folders})
+    for folder in folders:
+        _holds(bench, identifier, f"{folder}/{name}", folder)
+
+
+@checks("V0-FILES-25")
+def dots_in_names(bench: Bench) -> None:
+    """Uploads files with two dots in their names, and reads them."""
+    identifier, some = workspace(bench), secrets.token_hex(4)
+    for name in (f"1.0..2.0-{some}.txt", f"..{some}", f"{some}../inner.txt"):
+        _upload(bench, identifier, {name: name.encode()})
+        _holds(bench, identifier, name, name)
+
+
 @checks("V0-FILES-02")
 def binary_round_trip(bench: Bench) -> None:
     """Uploads all bytes there are, and 300 kB of random ones, and compares what the archive has."""
@@ -138,11 +167,16 @@ def empty_file(bench: Bench) -> None:
     _holds(bench, identifier, name, "")
 
 
+def names_of_all_kinds(some: str) -> tuple[str, ...]:
+    """Names that must come through forms, queries and paths as they are."""
+    return f"Größe {some}.txt", f"会话-{some}.txt", f"a 'quoted' & {some}+100%.txt", f"percent%41-{some}.txt"
+
+
 @checks("V0-FILES-04")
 def names_in_any_script(bench: Bench) -> None:
     """Uploads files with names in several scripts and with blanks, lists and reads them."""
     identifier, some = workspace(bench), secrets.token_hex(4)
-    for name in (f"Größe {some}.txt", f"会话-{some}.txt", f"a 'quoted' & {some}+100%.txt", f".hidden-{some}"):
+    for name in (*names_of_all_kinds(some), f".hidden-{some}"):
         _upload(bench, identifier, {name: name.encode()})
         _holds(bench, identifier, name, name)
         entries = [PurePosixPath(entry).name for entry in _listed(bench, identifier)]
@@ -304,6 +338,10 @@ def zipping(bench: Bench) -> None:
     """Uploads files, downloads the archive, and compares names and contents."""
     identifier = workspace(bench)
     files = {new_name(): TEXT.encode(), new_name(): b"", new_name(".bin"): BINARY}
+    if bench.lab.site.dialect == "docs":
+        some = secrets.token_hex(4)
+        names = (*names_of_all_kinds(some), f".hidden-{some}", f"folder {some}/Größe.txt")
+        files |= {name: name.encode() for name in names}
     _upload(bench, identifier, files)
     answer, archive = _archive(bench, identifier)
     declared = answer.exchange.content_type
@@ -393,3 +431,17 @@ def difference_of_nothing(bench: Bench) -> None:
     answer = bench.app.get(path(identifier, "/git/diff"), {"path": new_name()}).must(404)
     answer.expect(answer.pick("error"), "`error` says why")
     bench.app.get(path(identifier, "/git/diff")).must(422)
+
+
+@checks("V0-GIT-05")
+def names_of_changes(bench: Bench) -> None:
+    """Uploads files with names in several scripts, with blanks and below a directory, and reads the changes."""
+    identifier, some = workspace(bench), secrets.token_hex(4)
+    names = (*names_of_all_kinds(some), f"folder {some}/Größe.txt", f"folder {some}/other.txt")
+    _upload(bench, identifier, dict.fromkeys(names, b"new\n"))
+    answer = _changes(bench, identifier)
+    shown = [change["path"] for change in answer.json if some in change["path"]]
+    answer.expect(set(shown) == set(names), f"the paths are {sorted(names)}", shown)
+    for name in names:
+        diff = bench.app.get(path(identifier, "/git/diff"), {"path": name}).must(200)
+        diff.has(modified="new\n", original="")
