@@ -176,7 +176,9 @@ def keeps_the_order(bench: Bench) -> None:
 def sends_what_is_stored(bench: Bench) -> None:
     """Connects to a conversation at rest, and compares each event with the stored one."""
     stream, stored, came = _replay(bench)
-    _same(stream, stored, came, ("source", *_SAYING))
+    # What just happens is told live, where older servers call the environment the agent.
+    fields = ("source", *_SAYING) if bench.lab.site.dialect == "docs" else _SAYING
+    _same(stream, stored, came, fields)
 
 
 def _same(stream: V0Stream, stored: Sequence[Frame], came: Sequence[Frame], fields: Sequence[str]) -> None:

@@ -54,6 +54,7 @@ _APP_TAGS: Mapping[Profile, frozenset[str]] = {
     Profile.ALL: frozenset(),
 }
 _STORE_SETTINGS = "storeSettings"
+_NAMING_SECRETS = ("createSecret", "updateSecret")
 
 
 @dataclass(slots=True)
@@ -118,7 +119,12 @@ def _app_target(lab: Lab) -> Target:
 
 
 def _untouchable(lab: Lab) -> Collection[str]:
-    """Generated settings are undone at the end; where they would replace a key, nobody could."""
+    """Operations that are left alone, because nobody could undo what generated requests would do."""
+    return [*_settings_with_keys(lab), *_secrets_of_any_name(lab)]
+
+
+def _settings_with_keys(lab: Lab) -> Collection[str]:
+    """Settings are put back at the end; where they would replace a key, they could not be."""
     if not lab.app_document.has(_STORE_SETTINGS):
         return ()
     try:
@@ -131,6 +137,12 @@ def _untouchable(lab: Lab) -> Collection[str]:
     body = restoring(stored, lab.app_document)
     lab.at_the_end(lambda: lab.wire().send("POST", SETTINGS, json=body))
     return ()
+
+
+def _secrets_of_any_name(lab: Lab) -> Collection[str]:
+    """Where any text names a secret, some have names that no path can have, and could not be deleted."""
+    names = lab.app_document.content["components"]["schemas"].get("SecretName", {})
+    return () if "pattern" in names else _NAMING_SECRETS
 
 
 def _agent_target(bench: Bench) -> Target:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from openhands_contract.contract_document import Operation
 from openhands_contract.exchange import Exchange
@@ -138,7 +139,7 @@ class Ledger:
             path = f"/api/v1/sandboxes/{name}?sandbox_id={name}"
             yield "DELETE", path, owner, self._forget(self._sandboxes, name)
         for name, owner in secrets.items():
-            yield "DELETE", f"/api/secrets/{name}", owner, self._forget(self._secrets, name)
+            yield "DELETE", f"/api/secrets/{quote(name, safe='')}", owner, self._forget(self._secrets, name)
 
     def _forget(self, things: dict[str, Owner], name: str) -> Callable[[], None]:
         def forget() -> None:

@@ -24,6 +24,7 @@ from openhands_reference_server.domain.errors import (
     PathOutside,
     SandboxNotFound,
     SandboxSpecNotFound,
+    SecretExists,
     ToolDisabled,
     UnknownPage,
     UserRoleExpected,
@@ -79,6 +80,10 @@ def _nobody_listens(error: NotRunning) -> Answer:
     return Answer(500, {"success": False, "error": reason})
 
 
+def _secret_exists(error: SecretExists) -> Answer:
+    return Answer(400, {"message": f"Secret {error.name} already exists"})
+
+
 def _cannot_open(error: FileMissing) -> Answer:
     return Answer(500, {"error": f"Error opening file: {error}"})
 
@@ -120,6 +125,7 @@ _APP_RULES = (
     rule(ParentNotFound, plain_defect),
     rule(SandboxNotFound, detail(404, "Not Found")),
     rule(SandboxSpecNotFound, plain_defect),
+    rule(SecretExists, _secret_exists),
     rule(NotForeseen, plain_defect),
 )
 

@@ -271,3 +271,4 @@ class SecretExists(DomainError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Secret already exists: {name}")
+        self.name = name

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from openhands_reference_server.domain import v1_events
 from openhands_reference_server.domain.changes import Event
 from openhands_reference_server.domain.errors import EventNotFound, UnknownPage
-from openhands_reference_server.domain.times import parse, zoneless
+from openhands_reference_server.domain.times import has_zone, parse, zoneless
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +27,7 @@ class EventFilter:
     @property
     def zoned(self) -> bool:
         """Has one of its times a zone?"""
-        return any(
-            datetime.fromisoformat(time).tzinfo is not None for time in (self.since, self.until) if time
-        )
+        return any(has_zone(time) for time in (self.since, self.until) if time)
 
     def __call__(self, event: Event) -> bool:
         """Does it keep this event?"""

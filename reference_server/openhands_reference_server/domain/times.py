@@ -20,10 +20,25 @@ def zoneless(moment: datetime) -> str:
 
 
 def parse(text: str) -> datetime:
-    """Read an ISO 8601 time; one without a zone is UTC.
+    """Read an ISO 8601 time, or seconds since 1970, which some lines take; one without a zone is UTC.
 
     Raises:
         ValueError: it is none.
     """
+    if _is_number(text):
+        return datetime.fromtimestamp(float(text), UTC)
     moment = datetime.fromisoformat(text)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def has_zone(text: str) -> bool:
+    """Does it say of which zone it is? Seconds since 1970 are of UTC.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    return _is_number(text) or datetime.fromisoformat(text).tzinfo is not None
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal()
