@@ -16,7 +16,7 @@ from openhands_contract.lab.bench import Bench
 from openhands_contract.lab.settings import SETTINGS, has_keys, restoring
 from openhands_contract.lab.site import KEY_HEADER
 from openhands_contract.lab.wire import Interrupted
-from openhands_contract.outcome import Evidence, Outcome, Result, Stopped
+from openhands_contract.outcome import CannotRun, Evidence, Outcome, Result, Stopped
 
 # Which requirement a failure of Schemathesis is about, by the name of its class.
 _REQUIREMENTS: Mapping[str, str] = {
@@ -168,6 +168,11 @@ class _Watcher:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
+        self._needed = lab.ledger.things()
+
+    def between(self) -> None:
+        with suppress(Interrupted, CannotRun):
+            self._lab.make_room(self._needed)
 
     def before(self) -> None:
         with suppress(Interrupted):  # should_stop says so, too

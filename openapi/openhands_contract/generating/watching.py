@@ -28,6 +28,10 @@ class Watcher(Protocol):
         """A request is about to be sent; keep it waiting as long as the pace demands."""
         ...
 
+    def between(self) -> None:
+        """The same, and no later request needs what earlier ones have made."""
+        ...
+
     def spare(self, identifier: str) -> str | None:
         """What to use instead of an id in a request that changes something; None to leave it."""
         ...
@@ -42,8 +46,8 @@ class Watcher(Protocol):
 
 
 @contextmanager
-def watched(server: DocumentName, watcher: Watcher) -> Iterator[None]:
-    """Watch every Schemathesis run inside this block."""
+def watched(server: DocumentName, watcher: Watcher, *, in_sequences: bool) -> Iterator[None]:
+    """Watch every Schemathesis run inside this block. In sequences, requests need what others have made."""
 
     def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
         kwargs["allow_redirects"] = False
@@ -53,6 +57,8 @@ def watched(server: DocumentName, watcher: Watcher) -> Iterator[None]:
                 spared = watcher.spare(value) if isinstance(value, str) else None
                 if spared is not None:
                     case.path_parameters[name] = spared
+        if not in_sequences:
+            watcher.between()
         watcher.before()
 
     def after_call(context: HookContext, case: Case[Any], response: Response) -> None:

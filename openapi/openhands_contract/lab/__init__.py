@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar, cast
 
 from openhands_contract.contract_document import document
@@ -19,6 +19,7 @@ from openhands_contract.redaction import Redactor
 
 T = TypeVar("T")
 
+_MUCH = 12  # each may be a container, or a process with hundreds of megabytes
 _TIDY_DEADLINE = 60.0
 _SILENCE_TOLERATED = 2
 _ATTEMPTS = 3
@@ -194,15 +195,28 @@ class Lab:
         if self.gone is not None:
             return self.ledger.left()
         self.traffic.cancelled.clear()
-        senders = {"first": self.wire().send}
-        if self.site.second_api_key:
-            senders["second"] = self.wire(self.site.second_api_key).send
         try:
             while self._undoings:
                 self._undoings.pop()()
-            return self.ledger.tidy(senders, self.conversation_path, time.monotonic() + _TIDY_DEADLINE)
+            return self._delete_all_but(())
         except CannotRun:
             return self.ledger.left()
+
+    def make_room(self, needed: Collection[str]) -> None:
+        """Delete what the run has made, but for what is needed, when it has become much.
+
+        Raises:
+            Interrupted: the run is being ended.
+        """
+        if len(self.ledger.things().difference(needed)) >= _MUCH:
+            self._delete_all_but(needed)
+
+    def _delete_all_but(self, needed: Collection[str]) -> int:
+        senders = {"first": self.wire().send}
+        if self.site.second_api_key:
+            senders["second"] = self.wire(self.site.second_api_key).send
+        deadline = time.monotonic() + _TIDY_DEADLINE
+        return self.ledger.tidy(senders, self.conversation_path, deadline, needed)
 
     def close(self) -> None:
         """Close all connections."""

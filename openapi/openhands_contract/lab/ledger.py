@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -53,7 +53,7 @@ class Ledger:
         match operation.document.name, operation.id, body:
             case "app-server", "createConversation", {"conversation_id": str(identifier)}:
                 self._add(self._conversations, _bare(identifier), owner)
-            case "agent-server", "startConversation", {"id": str(identifier)}:
+            case "agent-server", "startConversation" | "forkConversation", {"id": str(identifier)}:
                 self._add(self._conversations, _bare(identifier), owner)
             case _, "startAppConversation", dict(task):
                 self._note_task(task, owner)
@@ -99,22 +99,33 @@ class Ledger:
             names = {identifier, _bare(identifier)}
             return not names & self._ever and bool(names & self._listed)
 
+    def things(self) -> frozenset[str]:
+        """The names of all things that are still there, or being started."""
+        with self._lock:
+            return frozenset().union(self._conversations, self._tasks, self._sandboxes, self._secrets)
+
     def left(self) -> int:
         """How many things there still are."""
-        with self._lock:
-            return sum(map(len, (self._conversations, self._tasks, self._sandboxes, self._secrets)))
+        return len(self.things())
 
-    def tidy(self, senders: Mapping[Owner, Send], delete_conversation: str, deadline: float) -> int:
+    def tidy(
+        self,
+        senders: Mapping[Owner, Send],
+        delete_conversation: str,
+        deadline: float,
+        sparing: Collection[str] = (),
+    ) -> int:
         """Delete everything; return how much could not be deleted.
 
         Args:
             senders: how to send a request as each user.
             delete_conversation: the path that deletes a conversation, with `{id}` in it.
             deadline: the monotonic time at which to give up.
+            sparing: names of things that are still needed.
         """
         self._await_tasks(senders, min(deadline, time.monotonic() + _TASK_PATIENCE))
         failed = 0
-        for method, path, owner, forget in list(self._chores(delete_conversation)):
+        for method, path, owner, forget in list(self._chores(delete_conversation, sparing)):
             if time.monotonic() > deadline:
                 return self.left()
             answer = senders[owner](method, path)
@@ -124,10 +135,14 @@ class Ledger:
                 failed += 1
         return failed
 
-    def _chores(self, delete_conversation: str) -> Iterator[tuple[str, str, Owner, Callable[[], None]]]:
+    def _chores(
+        self, delete_conversation: str, sparing: Collection[str]
+    ) -> Iterator[tuple[str, str, Owner, Callable[[], None]]]:
         with self._lock:
-            conversations, sandboxes = dict(self._conversations), dict(self._sandboxes)
-            secrets = dict(self._secrets)
+            conversations, sandboxes, secrets = (
+                {name: owner for name, owner in things.items() if name not in sparing}
+                for things in (self._conversations, self._sandboxes, self._secrets)
+            )
         for name, owner in conversations.items():
             yield (
                 "DELETE",
