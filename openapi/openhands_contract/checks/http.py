@@ -22,6 +22,7 @@ _TRACE = re.compile(
 )
 _PLACES = frozenset({"path", "query", "header", "body"})
 _BURST = 40
+_MANY = 100
 _ENOUGH_FOR_A_SECRET = 12
 
 
@@ -213,6 +214,16 @@ def any_script(bench: Bench) -> None:
     answer.expect(
         answer.headers.get("content-type", "").startswith("application/json"), "it is application/json"
     )
+
+
+@checks("HTTP-BODIES-03")
+def one_after_the_other(bench: Bench) -> None:
+    """Sends many requests one after the other on a connection that is kept."""
+    for _ in range(_MANY):
+        if bench.lab.traffic.pacer.refusals:
+            return  # it would take too long, and every other request of the run is watched, too
+        answer = bench.app.get("/alive")
+        answer.expect(answer.exchange.answered, "every request is answered", answer.exchange.failure)
 
 
 @checks("HTTP-BODIES-04")

@@ -50,7 +50,7 @@ class Lab:
         self._undoings: list[Callable[[], object]] = []
         self.app_document = document("app-server", site.dialect)
         self.agent_document = document("agent-server", site.dialect)
-        self.traffic = Traffic(self.seen, site.timeout)
+        self.traffic = Traffic(self.seen, self.observe, site.timeout)
         self._lock = threading.RLock()
         self._wires: dict[tuple[str, str, str | None], Wire] = {}
         self._shared: dict[str, Any] = {}

@@ -20,6 +20,7 @@ from openhands_contract.exchange import Exchange
 
 _TASK_PATIENCE = 20.0
 _POLL = 0.1
+_ATTEMPTS = 2
 
 Send = Callable[[str, str], Exchange]
 Owner = str
@@ -124,16 +125,14 @@ class Ledger:
             sparing: names of things that are still needed.
         """
         self._await_tasks(senders, min(deadline, time.monotonic() + _TASK_PATIENCE))
-        failed = 0
-        for method, path, owner, forget in list(self._chores(delete_conversation, sparing)):
-            if time.monotonic() > deadline:
-                return self.left()
-            answer = senders[owner](method, path)
-            if answer.answered and answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                forget()
-            else:
-                failed += 1
-        return failed
+        for _ in range(_ATTEMPTS):
+            for method, path, owner, forget in list(self._chores(delete_conversation, sparing)):
+                if time.monotonic() > deadline:
+                    break
+                answer = senders[owner](method, path)
+                if answer.answered and answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                    forget()
+        return len(self.things().difference(sparing))
 
     def _chores(
         self, delete_conversation: str, sparing: Collection[str]

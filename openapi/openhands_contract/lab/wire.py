@@ -3,7 +3,8 @@
 A server under judgement may hang, drip, stream for ever, redirect elsewhere, or not speak HTTP at all. So
 every request has a deadline and every answer a size limit, redirects are not followed, and what is cut off
 becomes an exchange without an answer instead of a traceback. Requests are repeated that were refused with 429,
-because the server never looked at them, and, once, when the server hung up.
+because the server never looked at them, and that were lost for reasons that are nobody's fault. When a server drops
+a request that only reads, that is told, and it is sent once more, so that what it is for can still be judged.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any
 
@@ -19,17 +21,14 @@ import httpx
 
 from openhands_contract.documents import DocumentName
 from openhands_contract.exchange import Exchange
+from openhands_contract.lab.lanes import Lanes, new_client
 
 _LARGEST_ANSWER = 64 * 1024 * 1024
 _MOST_REFUSALS = 20
 _LONGEST_PATIENCE = 30.0
 _SLOWEST_PACE = 1.0
 _FIRST_PACE = 0.1
-# Idle connections are given up before common servers (2 s and more) do so. It can still happen that a server closes
-# one just when it is used again, as one does that has not read the body of a request it refused. RFC 9112, 9.3.1
-# blames nobody for that. The request is sent once more, also a POST: a server that really hangs up does so again.
-_LIMITS = httpx.Limits(keepalive_expiry=1.0)
-_HUNG_UP = frozenset({"RemoteProtocolError: Server disconnected without sending a response."})
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Query = Mapping[str, Any] | list[tuple[str, Any]]
 
@@ -78,11 +77,13 @@ class Traffic:
 
     Attributes:
         seen: is told of every exchange.
+        lost: is told of every request that the server has dropped and that is sent once more.
         timeout: seconds an answer may take, if the request does not say otherwise.
         cancelled: set when the run is being ended.
     """
 
     seen: Callable[[Exchange], None]
+    lost: Callable[[Exchange], None]
     timeout: float
     pacer: Pacer = field(default_factory=Pacer)
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -96,21 +97,12 @@ class Wire:
         self.url = url.rstrip("/")
         self.headers = dict(headers)
         self._traffic = traffic
-        self._clients = [self._connected()]
+        self._builder = new_client()
+        self._lanes = Lanes()
 
     def close(self) -> None:
-        for client in self._clients:
-            client.close()
-
-    @property
-    def _client(self) -> httpx.Client:
-        return self._clients[-1]
-
-    def _connected(self) -> httpx.Client:
-        # trust_env: a proxy from the environment would be another host.
-        return httpx.Client(
-            follow_redirects=False, trust_env=False, timeout=self._traffic.timeout, limits=_LIMITS
-        )
+        self._builder.close()
+        self._lanes.close()
 
     def send(
         self,
@@ -137,7 +129,7 @@ class Wire:
             Interrupted: the run is being ended.
         """
         merged = {**self.headers, **(headers or {})}
-        request = self._client.build_request(
+        request = self._builder.build_request(
             method,
             f"{self.url}{path}",
             params=query,
@@ -151,36 +143,46 @@ class Wire:
         while True:
             attempts -= 1
             self._traffic.pacer.wait(self._traffic.cancelled)
-            exchange = self._once(request, timeout or self._traffic.timeout)
-            if exchange.failure in _HUNG_UP:
-                self._clients.append(self._connected())
-                exchange = self._once(request, timeout or self._traffic.timeout)
+            exchange = self._sent(request, timeout or self._traffic.timeout)
             self._traffic.seen(exchange)
-            if exchange.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                # Some servers reset the connection after a failure, which is no fault of the next request.
-                # The old client is closed at the end: others may be waiting for answers on it.
-                self._clients.append(self._connected())
             if exchange.status != HTTPStatus.TOO_MANY_REQUESTS or not attempts:
                 return exchange
             self._traffic.pacer.refused(exchange.headers.get("retry-after"))
 
-    def _once(self, request: httpx.Request, timeout: float) -> Exchange:
+    def _sent(self, request: httpx.Request, timeout: float) -> Exchange:
+        """Send a request, and once more if it was dropped and that does no harm."""
+        exchange, blame = self._once(request, timeout)
+        if blame is None or (blame is _Blame.SERVER and request.method not in _READING):
+            return exchange
+        if blame is _Blame.SERVER:
+            self._traffic.lost(exchange)
+        return self._once(request, timeout)[0]
+
+    def _once(self, request: httpx.Request, timeout: float) -> tuple[Exchange, _Blame | None]:
+        """Send a request; tell what came of it, and whose fault it is if it was dropped."""
         started = time.monotonic()
         deadline = started + timeout
-        request.extensions = {**request.extensions, "timeout": httpx.Timeout(timeout).as_dict()}
-        status, headers, body, failure = 0, {}, b"", None
-        try:
-            response = self._client.send(request, stream=True)
+        status, headers, body, failure, blame = 0, {}, b"", None, None
+        with self._lanes.one() as lane:
             try:
-                status, headers = response.status_code, {n.lower(): v for n, v in response.headers.items()}
-                body = _read(response, deadline)
-            finally:
-                response.close()
-        except httpx.TimeoutException:
-            status, failure = 0, f"nothing within {timeout:g} s"
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, _CutOff) as error:
-            status, failure = 0, f"{type(error).__name__.lstrip('_')}: {error}"
-        return Exchange(
+                response = lane.send(request, timeout)
+                try:
+                    status, headers = (
+                        response.status_code,
+                        {n.lower(): v for n, v in response.headers.items()},
+                    )
+                    body = _read(response, deadline)
+                finally:
+                    response.close()
+                lane.answered(status)
+            except httpx.TimeoutException:
+                status, failure = 0, f"nothing within {timeout:g} s"
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, _CutOff) as error:
+                if isinstance(error, _DROPPED):
+                    excused = not status and lane.is_nobodys_fault()
+                    blame = _Blame.NOBODY if excused else _Blame.SERVER
+                status, failure = 0, f"{type(error).__name__.lstrip('_')}: {error}"
+        exchange = Exchange(
             server=self.server,
             method=request.method,
             url=str(request.url),
@@ -192,6 +194,17 @@ class Wire:
             seconds=time.monotonic() - started,
             failure=failure,
         )
+        return exchange, blame
+
+
+_DROPPED = (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError)
+
+
+class _Blame(Enum):
+    """Whose fault it is that a connection ended without an answer."""
+
+    SERVER = auto()
+    NOBODY = auto()
 
 
 class _CutOff(Exception):

@@ -10,6 +10,7 @@ from unittest.mock import patch
 from openhands_reference_server.domain.errors import ConversationNotFound
 from openhands_reference_server.http import agent_server, sockets
 from openhands_reference_server.http.access import SessionKeyAccess
+from openhands_reference_server.http.connections import Dropped, cut, raw_socket
 from tests.contract.mutants.machinery import AGENT, CONVERSATION, Reply, before, inside, on
 
 KEY = "the-key-of-the-app-server"
@@ -221,3 +222,29 @@ def health_is_an_object(reply: Reply) -> None:
 def agent_conversation_lacks_a_field(reply: Reply) -> None:
     if reply.is_ok:
         reply.json.pop("execution_status")
+
+
+# -- connections ------------------------------------------------------------------------------------
+
+
+def _instead_of_every_50th(reply: Reply, sent: bytes) -> None:
+    """Send this, and hang up."""
+    reply.memory["answers"] = reply.memory.get("answers", 0) + 1
+    connection = raw_socket(reply.request.environ)
+    if reply.memory["answers"] % 50 == 0 and connection is not None:
+        connection.sendall(sent)
+        cut(connection)
+        raise Dropped
+
+
+@on(ANY, "The connection is closed instead of every 50th answer.", "HTTP-BODIES-03")
+def answers_are_dropped(reply: Reply) -> None:
+    _instead_of_every_50th(reply, b"")
+
+
+@on(ANY, "Every 50th answer ends before its end.", "HTTP-BODIES-03", "GEN-ANSWERS-06")
+def answers_are_cut_short(reply: Reply) -> None:
+    head = (
+        f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(reply.body) + 1}\r\n\r\n"
+    )
+    _instead_of_every_50th(reply, head.encode() + reply.body)

@@ -19,7 +19,7 @@ from openhands_contract.reports import Report
 from tests.contract.mutants import agent, edges, http, listening, traces, users, v0, v1
 from tests.contract.mutants.machinery import MUTANTS, Mutant, MutantServer
 
-__all__ = ["MUTANTS", "Score", "Verdict", "score"]
+__all__ = ["MUTANTS", "Mutant", "Score", "Verdict", "needs_a_whole_run", "score"]
 
 AREAS = (v0, v1, agent, http, edges, traces, listening, users)
 CAUGHT, NAMED = 0.95, 0.90
@@ -92,8 +92,7 @@ def verdict_on(mutant: Mutant, seed: int, *, wholly: bool = True) -> Verdict:
 
     What has checks of its own comes first: the rest needs a whole run to be seen.
     """
-    due = [one for one in catalogue().values() if _matches(one.id, mutant)]
-    checked = [one for one in due if one.id in load_all()]
+    checked = _checked(mutant)
     rest = [one for one in select() if one not in checked]
     other = ""
     for requirements in (checked, rest if wholly else []):
@@ -101,6 +100,16 @@ def verdict_on(mutant: Mutant, seed: int, *, wholly: bool = True) -> Verdict:
         if accused:
             return Verdict(mutant, accused)
     return Verdict(mutant, (), other)
+
+
+def needs_a_whole_run(mutant: Mutant) -> bool:
+    """Is what it breaks only seen in passing, or by generated requests?"""
+    return not _checked(mutant)
+
+
+def _checked(mutant: Mutant) -> list[Requirement]:
+    """The requirements it breaks that have checks of their own."""
+    return [one for one in catalogue().values() if _matches(one.id, mutant) and one.id in load_all()]
 
 
 def _accused(mutant: Mutant, requirements: Sequence[Requirement], seed: int) -> tuple[tuple[str, ...], str]:

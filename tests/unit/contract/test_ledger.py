@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -66,3 +67,15 @@ def test_a_renamed_secret_is_one_secret(run: Run) -> None:
     assert run.ledger.left() == 1
     assert not run.ledger.is_foreign("0")
     assert run.ledger.is_foreign("OLDER")
+
+
+def test_what_could_not_be_deleted_is_tried_once_more(run: Run) -> None:
+    run.see("POST", "/api/conversations", {"conversation_id": CONVERSATION, "status": "ok"}, body={})
+    statuses, sent = iter((0, 200)), []
+
+    def send(method: str, path: str) -> Exchange:
+        sent.append(f"{method} {path}")
+        return Exchange("app-server", method, HOST + path, status=next(statuses))
+
+    assert run.ledger.tidy({"first": send}, "/api/conversations/{id}", time.monotonic() + 10) == 0
+    assert sent == [f"DELETE /api/conversations/{CONVERSATION.replace('-', '')}"] * 2
