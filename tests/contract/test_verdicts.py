@@ -178,7 +178,7 @@ def test_a_server_that_dies_stops_the_run_without_accusing_it() -> None:
         nonlocal answers
         answers += 1
         if answers > 25:
-            request.environ["werkzeug.socket"].close()
+            request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionAbortedError
         return answer
 
