@@ -89,12 +89,34 @@ def catalogue() -> Mapping[str, Requirement]:
         ValueError: the catalogue contradicts itself.
     """
     found: dict[str, Requirement] = {}
-    for file in sorted(_FOLDER.glob("*.yaml")):
+    for file in _files():
         for requirement in _requirements(file):
-            if requirement.id in found:
+            if requirement.id in found or requirement.id in withdrawn():
                 raise ValueError(f"{file.name}: {requirement.id} is used twice")
             found[requirement.id] = requirement
     return found
+
+
+@cache
+def withdrawn() -> Mapping[str, str]:
+    """Ids that requirements had before they became part of others, and the ids of those."""
+    return {old: new for file in _files() for old, new in _content(file).get("withdrawn", {}).items()}
+
+
+def _files() -> list[Path]:
+    return sorted(_FOLDER.glob("*.yaml"))
+
+
+def _content(file: Path) -> Mapping[str, Any]:
+    content: Mapping[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return content
+
+
+def unknown(name: str) -> str:
+    """What to tell who asks for a requirement that there is not."""
+    if name.upper() in withdrawn():
+        return f"{name.upper()} has become part of {withdrawn()[name.upper()]}"
+    return f"no requirement is called {name}; `openhands-contract list` shows those there are"
 
 
 def select(profile: Profile = Profile.ALL, only: Iterable[str] = ()) -> list[Requirement]:
@@ -107,9 +129,7 @@ def select(profile: Profile = Profile.ALL, only: Iterable[str] = ()) -> list[Req
     patterns = [pattern for text in only for pattern in text.replace(",", " ").split()]
     for pattern in patterns:
         if not fnmatch.filter(catalogue(), pattern.upper()):
-            raise UnknownRequirement(
-                f"no requirement is called {pattern}; `openhands-contract list` shows those there are"
-            )
+            raise UnknownRequirement(unknown(pattern))
     if not patterns:
         return chosen
     return [
@@ -120,7 +140,7 @@ def select(profile: Profile = Profile.ALL, only: Iterable[str] = ()) -> list[Req
 
 
 def _requirements(file: Path) -> Iterator[Requirement]:
-    content: Mapping[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    content = _content(file)
     area = Area(content["area"], content["title"])
     for entry in content["requirements"]:
         settings = {"level": "MUST", "dialects": list(DIALECTS), **content.get("defaults", {}), **entry}

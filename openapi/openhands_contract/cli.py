@@ -21,6 +21,7 @@ try:
         UnknownRequirement,
         catalogue,
         select,
+        unknown,
     )
     from openhands_contract.documents import DIALECTS, Dialect
     from openhands_contract.explaining import explain as explained
@@ -200,10 +201,7 @@ def explain(requirement_id: str) -> None:
     """Explain a requirement: what it says, where that is written, and how it is tested."""
     requirement = catalogue().get(requirement_id.upper())
     if requirement is None:
-        raise click.BadParameter(
-            f"no requirement is called {requirement_id}; `openhands-contract list` shows those there are",
-            param_hint="ID",
-        )
+        raise click.BadParameter(unknown(requirement_id), param_hint="ID")
     click.echo(explained(requirement))
 
 

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from openhands_contract.catalogue import Level, Profile, Requirement, UnknownRequirement, catalogue, select
+from openhands_contract.catalogue import (
+    Level,
+    Profile,
+    Requirement,
+    UnknownRequirement,
+    catalogue,
+    select,
+    withdrawn,
+)
 from openhands_contract.checks import load_all
 from openhands_contract.cli import main
 from openhands_contract.documents import DIALECTS, DocumentName, load
@@ -116,6 +124,14 @@ class TestCommands:
             f"--only {requirement.id}",
         ):
             assert text in result.output
+
+    @pytest.mark.parametrize("arguments", [["explain"], ["run", "http://localhost", "--only"]])
+    def test_what_became_part_of_another_is_named(self, arguments: list[str]) -> None:
+        for old, new in withdrawn().items():
+            result = CliRunner().invoke(main, [*arguments, old.lower()])
+            assert result.exit_code == 2
+            assert f"{old} has become part of {new}" in " ".join(result.output.replace("│", " ").split())
+            assert new in catalogue()
 
     def test_explain_refuses_what_there_is_not(self) -> None:
         result = CliRunner().invoke(main, ["explain", "V9-NOTHING-01"])

@@ -129,7 +129,7 @@ def agents_without_a_key(bench: Bench) -> None:
 
 @checks("ACCESS-07")
 def agents_with_wrong_keys(bench: Bench) -> None:
-    """Reads a conversation with wrong keys, and with the right one in the wrong place."""
+    """Reads a conversation with keys that are nearly right, and with a wrong one in other places."""
     started = bench.v1.shared()
     last = "a" if started.key[-1] != "a" else "b"
     for wrong in (started.key[:-1] + last, started.key + "x", secrets.token_hex(16)):

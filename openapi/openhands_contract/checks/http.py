@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from openhands_contract.checks import checks
 from openhands_contract.lab.bench import Answer, Bench
-from openhands_contract.lab.site import KEY_HEADER
 from openhands_contract.lab.v0 import path, unknown_id
 from openhands_contract.lab.v1 import CONVERSATIONS
 from openhands_contract.observing import Complaint, Sight, observes
@@ -23,7 +22,6 @@ _TRACE = re.compile(
 _PLACES = frozenset({"path", "query", "header", "body"})
 _BURST = 40
 _MANY = 100
-_ENOUGH_FOR_A_SECRET = 12
 
 
 def _error(sight: Sight) -> bool:
@@ -54,16 +52,6 @@ def no_traces(sight: Sight) -> Complaint:
     """Looks for traces of the server's program in every error."""
     found = _TRACE.search(sight.exchange.text)
     return f"the answer tells of the server's program: {found.group()!r}" if found else None
-
-
-@observes("HTTP-ERRORS-03", when=_error)
-def no_keys(sight: Sight) -> Complaint:
-    """Looks for the key of the request in every error."""
-    for name in (KEY_HEADER.lower(), "authorization"):
-        key = sight.exchange.request_headers.get(name, "").removeprefix("Bearer ")
-        if len(key) >= _ENOUGH_FOR_A_SECRET and key in sight.exchange.text:
-            return "the key that was sent is in the answer"
-    return None
 
 
 @observes("HTTP-ERRORS-04", when=lambda sight: sight.exchange.status == HTTPStatus.UNPROCESSABLE_ENTITY)

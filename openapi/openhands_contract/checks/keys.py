@@ -64,7 +64,7 @@ def in_the_query(bench: Bench) -> None:
     _refused(bench.nobody.get(CONVERSATIONS, {"session_api_key": _key(bench)}), "who has no key in a header")
 
 
-@checks("ACCESS-14")
+@checks("ACCESS-01")
 def nothing_is_done(bench: Bench) -> None:
     """Renames, stops and deletes a conversation without a key, and reads it."""
     _key(bench)

@@ -176,12 +176,7 @@ def odd_queries(bench: Bench) -> None:
 def odd_json(bench: Bench) -> None:
     """Sends odd JSON to operations of the app server that would not make anything of it."""
     for request in _taking_json(bench.lab.app_document):
-        if request.operation in (
-            "updateConversation",
-            "addConversationMessage",
-            "addConversationEvent",
-            "updateSecret",
-        ):
+        if request.operation in _ODD_TAKERS:
             for content in _ODD_JSON:
                 _answered(request.send(bench.app, content=content, headers={"Content-Type": _JSON}))
 
@@ -192,11 +187,6 @@ def odd_for_the_agent(bench: Bench) -> None:
     agent = bench.v1.agent(bench.v1.workshop())
     _odd_queries(agent, bench.lab.agent_document)
     for request in _taking_json(bench.lab.agent_document):
-        if request.operation in (
-            "updateConversation",
-            "sendEvent",
-            "respondToConfirmation",
-            "batchGetEvents",
-        ):
+        if request.operation in _ODD_TAKERS_OF_AGENTS:
             for content in _ODD_JSON:
                 _answered(request.send(agent, content=content, headers={"Content-Type": _JSON}))

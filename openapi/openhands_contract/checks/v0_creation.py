@@ -140,9 +140,9 @@ def refuses_what_is_no_object(bench: Bench) -> None:
         refused(_raw(bench, body))
 
 
-@checks("V0-CREATE-12")
+@checks("HTTP-JSON-03")
 def refuses_other_media_types(bench: Bench) -> None:
-    """Sends a form and a plain text."""
+    """Sends a form and a plain text instead of a conversation to create."""
     for content_type in ("application/x-www-form-urlencoded", "text/plain"):
         answer = _raw(bench, b"initial_user_msg=Hi", content_type).must(415)
         answer.expect(answer.pick("detail"), "`detail` says why")

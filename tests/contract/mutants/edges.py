@@ -58,7 +58,7 @@ def key_in_the_query(environ: dict[str, Any]) -> None:
         environ[_HEADER] = KEY
 
 
-@before(f"DELETE {CONVERSATION}", "Deleting needs no key.", "ACCESS-14", "ACCESS-01", protected=True)
+@before(f"DELETE {CONVERSATION}", "Deleting needs no key.", "ACCESS-01", protected=True)
 def deleting_needs_no_key(environ: dict[str, Any]) -> None:
     environ[_HEADER] = KEY
 

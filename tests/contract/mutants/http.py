@@ -122,7 +122,7 @@ def errors_are_html(reply: Reply) -> None:
 @on(
     "* /api/.*",
     "The key that was sent comes back in every error.",
-    "HTTP-ERRORS-03",
+    "HTTP-ERRORS-14",
     "ACCESS-04",
     protected=True,
 )
