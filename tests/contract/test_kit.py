@@ -82,6 +82,9 @@ class Uninterested:
     def before(self) -> None:
         return
 
+    def between(self) -> None:
+        return
+
     def spare(self, identifier: str) -> str | None:
         return None
 
