@@ -201,6 +201,7 @@ def unknown_method_is_not_found(reply: Reply) -> None:
     "V0-DOCUMENT-01",
     "HTTP-BODIES-01",
     "GEN-ANSWERS-03",
+    elsewhere=True,
 )
 def something_after_the_end(reply: Reply) -> None:
     if reply.is_ok:

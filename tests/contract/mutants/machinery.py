@@ -92,6 +92,7 @@ class Mutant:
         requirements: ids, or patterns such as `V0-LIST-*`; one of them has to be named.
         protected: whether it is judged with a key that the app server wants.
         two_users: whether it is judged with the keys of two users.
+        elsewhere: whether the checks of what it breaks ask for something else, so that only a whole run shows it.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Mutant:
     surgery: Surgery | None = None
     protected: bool = False
     two_users: bool = False
+    elsewhere: bool = False
     dialect: Dialect = "docs"
     options: dict[str, Any] = field(default_factory=dict)
 

@@ -11,6 +11,7 @@ from unittest.mock import patch
 from openhands_contract.catalogue import Requirement, catalogue, select
 from openhands_contract.checks import load_all
 from openhands_contract.generating.drive import Settings
+from openhands_contract.generating.generated import REQUIREMENTS as GENERATED
 from openhands_contract.judging import judge
 from openhands_contract.lab import Lab
 from openhands_contract.lab.site import Site
@@ -92,10 +93,10 @@ def verdict_on(mutant: Mutant, seed: int, *, wholly: bool = True) -> Verdict:
 
     What has checks of its own comes first: the rest needs a whole run to be seen.
     """
-    checked = _checked(mutant)
-    rest = [one for one in select() if one not in checked]
+    broken = [one for one in _broken(mutant) if one.id not in GENERATED]
+    rest = [one for one in select() if one not in broken or one.id not in load_all()]
     other = ""
-    for requirements in (checked, rest if wholly else []):
+    for requirements in (broken, rest if wholly else []):
         accused, other = _accused(mutant, requirements, seed) if requirements else ((), other)
         if accused:
             return Verdict(mutant, accused)
@@ -104,12 +105,11 @@ def verdict_on(mutant: Mutant, seed: int, *, wholly: bool = True) -> Verdict:
 
 def needs_a_whole_run(mutant: Mutant) -> bool:
     """Is what it breaks only seen in passing, or by generated requests?"""
-    return not _checked(mutant)
+    return mutant.elsewhere or not any(one.id in load_all() for one in _broken(mutant))
 
 
-def _checked(mutant: Mutant) -> list[Requirement]:
-    """The requirements it breaks that have checks of their own."""
-    return [one for one in catalogue().values() if _matches(one.id, mutant) and one.id in load_all()]
+def _broken(mutant: Mutant) -> list[Requirement]:
+    return [one for one in catalogue().values() if _matches(one.id, mutant)]
 
 
 def _accused(mutant: Mutant, requirements: Sequence[Requirement], seed: int) -> tuple[tuple[str, ...], str]:
