@@ -344,7 +344,10 @@ def _ended(bench: Bench, request: Mapping[str, Any]) -> dict[str, Any]:
     identifier = answer.must(200).pick("id")
 
     def ended() -> dict[str, Any] | None:
-        task: dict[str, Any] = stranger.get(TASKS, {"ids": identifier}).must(200).pick(0)
+        answer = stranger.get(TASKS, {"ids": identifier}).must(200)
+        task: dict[str, Any] | None = answer.pick(0)
+        if task is None:
+            answer.fail("who started a conversation can read the task of that", answer.text)
         return task if task["status"] in ("READY", "ERROR") else None
 
     task = bench.until(ended, "the start task ends", within=bench.lab.start_patience)

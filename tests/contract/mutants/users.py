@@ -56,3 +56,19 @@ def shows_sandboxes_of_others(environ: dict[str, Any]) -> None:
 @before("GET /api/secrets", "The names of all users' secrets are listed.", "USERS-07", two_users=True)
 def lists_secrets_of_others(environ: dict[str, Any]) -> None:
     _as_the_first(environ)
+
+
+@before("GET /socket.io/", "Others may listen to a conversation.", "USERS-08", two_users=True)
+def lets_others_listen(environ: dict[str, Any]) -> None:
+    _as_the_first(environ)
+    environ["QUERY_STRING"] = environ["QUERY_STRING"].replace(OTHER, ONE)
+
+
+@before(
+    "POST /api/v1/app-conversations",
+    "Who knows the id of another's conversation may start it.",
+    "USERS-09",
+    two_users=True,
+)
+def lets_others_start(environ: dict[str, Any]) -> None:
+    _as_the_first(environ)
