@@ -24,6 +24,7 @@ try:
         unknown,
     )
     from openhands_contract.documents import DIALECTS, Dialect
+    from openhands_contract.executor import told_briefly
     from openhands_contract.explaining import explain as explained
     from openhands_contract.generating.drive import Settings
     from openhands_contract.judging import judge
@@ -148,6 +149,9 @@ def run(
         KeyboardInterrupt
     ):  # again, while the first one was being heeded; click would say 1, as of a failure
         console.print("Interrupted again: nothing is reported, and things may be left on the server.")
+        sys.exit(Verdict.COULD_NOT_RUN)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the kit is at fault and has no verdict
+        console.print(f"The kit itself broke, which says nothing about the server: {told_briefly(error)}")
         sys.exit(Verdict.COULD_NOT_RUN)
     terminal.show(report, console)
     for writer, file in ((junit, junit_file), (page, html_file), (machine, json_file)):

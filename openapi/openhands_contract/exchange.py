@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from openhands_contract.documents import DocumentName
+from openhands_contract.json_text import read_json
 from openhands_contract.shortening import body_for_curl, shortened_body
 
 _UNTOLD_HEADERS = frozenset(
@@ -75,7 +75,7 @@ class Exchange:
         Raises:
             ValueError: it is not JSON.
         """
-        return json.loads(self.body)
+        return read_json(self.body)
 
     def as_curl(self) -> str:
         """A command that repeats the request; keys still stand in it, redact it before it is shown."""

@@ -15,13 +15,12 @@ from dataclasses import dataclass, field, replace
 
 from openhands_contract.catalogue import Requirement, select
 from openhands_contract.checks import Check, load_all
-from openhands_contract.exchange import Exchange
 from openhands_contract.generating import generated
 from openhands_contract.generating.drive import Settings
-from openhands_contract.lab import Lab
+from openhands_contract.lab import UNREADABLE, Lab
 from openhands_contract.lab.bench import Bench
 from openhands_contract.lab.wire import Interrupted
-from openhands_contract.observing import OBSERVERS, sight_of
+from openhands_contract.observing import OBSERVERS, undocumented
 from openhands_contract.outcome import Evidence, Failed, Outcome, Result, Skipped, Stopped
 
 INTERRUPTED = "the run was interrupted"
@@ -154,10 +153,10 @@ class _Run:
             _worsen(tally, Outcome.NOT_REACHED, self._why(str(reason)))
         except Interrupted:
             _worsen(tally, Outcome.NOT_REACHED, INTERRUPTED)
-        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        except UNREADABLE as error:
             self._blame(bench, error, tally)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is the kit's fault and must not end the run
-            _worsen(tally, Outcome.ENGINE_ERROR, _told_briefly(error))
+            _worsen(tally, Outcome.ENGINE_ERROR, told_briefly(error))
         finally:
             self._clear(bench)
 
@@ -169,18 +168,11 @@ class _Run:
 
     def _blame(self, bench: Bench, error: Exception, tally: _Tally) -> None:
         """A check stumbled over data: its own fault, unless the server's answers are not as documented."""
-        undocumented = next(filter(None, map(self._undocumented, bench.trail.exchanges)), None)
-        if undocumented is None:
-            _worsen(tally, Outcome.ENGINE_ERROR, _told_briefly(error))
+        complaint = undocumented(bench.trail.exchanges, self._lab.site.dialect)
+        if complaint is None:
+            _worsen(tally, Outcome.ENGINE_ERROR, told_briefly(error))
         else:
-            _worsen(tally, Outcome.NOT_REACHED, f"an answer could not be read: {undocumented}")
-
-    def _undocumented(self, exchange: Exchange) -> str | None:
-        sight = sight_of(exchange, self._lab.site.dialect)
-        if sight.operation is None or not exchange.answered:
-            return None
-        complaints = sight.operation.complaints(sight.exchange)
-        return f"{sight.operation.id}: {complaints[0]}" if complaints else None
+            _worsen(tally, Outcome.NOT_REACHED, f"an answer could not be read: {complaint}")
 
     def _clear(self, bench: Bench) -> None:
         try:
@@ -238,6 +230,7 @@ def _await(futures: Sequence[Future[None]]) -> None:
         _, pending = wait(pending, timeout=_POLL)
 
 
-def _told_briefly(error: Exception) -> str:
+def told_briefly(error: Exception) -> str:
+    """What broke, and where."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({frame.filename.rpartition('/')[2]}:{frame.lineno})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from openhands_contract.contract_document import Document, Operation, document
@@ -74,6 +74,17 @@ def sight_of(exchange: Exchange, dialect: Dialect) -> Sight:
     """An exchange with its operation."""
     described = document(exchange.server, dialect)
     return Sight(exchange, described.operation(exchange.method, exchange.path), described)
+
+
+def undocumented(exchanges: Iterable[Exchange], dialect: Dialect) -> str | None:
+    """What is wrong with the first of these answers that is not as its document describes; None when all are."""
+    for exchange in exchanges:
+        sight = sight_of(exchange, dialect)
+        if sight.operation is not None and exchange.answered:
+            complaints = sight.operation.complaints(sight.exchange)
+            if complaints:
+                return f"{sight.operation.id}: {complaints[0]}"
+    return None
 
 
 def observe(exchange: Exchange, dialect: Dialect) -> tuple[list[str], list[Violation]]:

@@ -207,6 +207,36 @@ def test_a_server_that_refuses_for_a_while_is_given_time() -> None:
     assert any("429" in note for note in report.notes)
 
 
+def test_a_server_that_wants_too_much_patience_cannot_be_judged() -> None:
+    def refusing(request: Request, answer: Response) -> Response:
+        return Response("{}", 429, {"Retry-After": "3600"}, content_type="application/json")
+
+    report = judged(refusing, ["V0-LIFECYCLE-01"])
+    assert report.verdict is Verdict.COULD_NOT_RUN
+    assert "3600" in str(report.could_not_run)
+
+
+@pytest.mark.parametrize("body", ["<html>Welcome</html>", "null", "[" * 100_000, '{"id": "\\ud800"}'])
+def test_what_answers_everything_alike_is_some_other_server(body: str) -> None:
+    def other(request: Request, answer: Response) -> Response:
+        return Response(body, content_type="application/json")
+
+    report = judged(other, ["V0-LIFECYCLE-01"])
+    assert report.verdict is Verdict.COULD_NOT_RUN
+    assert "whatever is asked" in str(report.could_not_run)
+
+
+def test_data_that_cannot_be_used_is_not_the_fault_of_the_kit() -> None:
+    def without_ids(request: Request, answer: Response) -> Response:
+        if request.path == "/api/v1/app-conversations" and request.method == "GET":
+            found = [one and {**one, "id": None, "session_api_key": 5} for one in answer.json or []]
+            return Response(json.dumps(found), content_type="application/json")
+        return answer
+
+    report = judged(without_ids, ["V1-START-21", "AGENT-EVENTS-01"])
+    assert {result.outcome for result in report.results} == {Outcome.NOT_REACHED}
+
+
 def test_agent_servers_elsewhere_are_not_asked() -> None:
     site = Site("http://localhost:3000")
     assert site.agent_origin("http://127.0.0.1:8000/api/conversations/x") == "http://127.0.0.1:8000"

@@ -238,6 +238,14 @@ def unknown_parameters(bench: Bench) -> None:
     bench.app.get(f"{CONVERSATIONS}/search", {"limit": 1, "colour": "blue"}).must(200)
 
 
+@checks("HTTP-BODIES-06")
+def no_encoding(bench: Bench) -> None:
+    """Lists conversations and accepts no content encoding."""
+    answer = bench.app.get(f"{CONVERSATIONS}/search", headers={"Accept-Encoding": "identity"}).must(200)
+    coding = answer.headers.get("content-encoding", "identity")
+    answer.expect(coding == "identity", "the body is sent as it is", f"it is encoded as {coding}")
+
+
 @checks("HTTP-LIMITS-02")
 def waiting(bench: Bench) -> None:
     """Sends many requests at once until one is refused, waits as long as it says, and asks again."""

@@ -108,7 +108,9 @@ def limits(bench: Bench) -> None:
         answer.has(has_more=limit < total)
     found: list[int] = []
     while True:
-        answer = _search(bench, identifier, start_id=found[-1] + 1 if found else 0, limit=2)
+        start = found[-1] + 1 if found else 0
+        answer = _search(bench, identifier, start_id=start, limit=2)
+        answer.expect(all(one >= start for one in _ids(answer)), f"events from {start} on", _ids(answer))
         found += _ids(answer)
         if not answer.pick("has_more"):
             break

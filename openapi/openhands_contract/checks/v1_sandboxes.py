@@ -179,13 +179,14 @@ def listing(bench: Bench) -> None:
     times = [item["created_at"] for item in whole.pick("items")]
     whole.expect(times == sorted(times, reverse=True), "`created_at` falls", times)
     found: list[str] = []
+    seen: set[str] = set()
     page_id: str | None = None
     while not set(wanted) <= set(found):
         query = {"limit": 1, **({"page_id": page_id} if page_id else {})}
         page = bench.app.get(f"{SANDBOXES}/search", query).must(200)
         page.expect(len(page.pick("items")) == 1, "a page has one sandbox while there are more")
         found.append(page.pick("items", 0, "id"))
-        page_id = page.pick("next_page_id")
+        page_id = page.next_page_id(seen)
         if page_id is None:
             break
     bench.expect(set(wanted) <= set(found), "both sandboxes were listed", found)

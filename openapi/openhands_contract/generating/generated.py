@@ -11,7 +11,7 @@ from http import HTTPStatus
 from openhands_contract.catalogue import Profile, Requirement
 from openhands_contract.exchange import Exchange
 from openhands_contract.generating.drive import Driven, Failure, Operation, Settings, Target, drive
-from openhands_contract.lab import Lab
+from openhands_contract.lab import UNREADABLE, Lab
 from openhands_contract.lab.bench import Bench
 from openhands_contract.lab.settings import SETTINGS, has_keys, restoring
 from openhands_contract.lab.site import KEY_HEADER
@@ -93,7 +93,7 @@ def run(lab: Lab, settings: Settings) -> Mapping[str, Finding]:
         bench = Bench(lab)
         try:
             target = _agent_target(bench)
-        except Stopped as reason:
+        except (Stopped, *UNREADABLE) as reason:
             for finding in findings.values():
                 finding.obstacles.append(f"the agent server: {reason}")
         else:

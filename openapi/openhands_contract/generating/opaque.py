@@ -7,7 +7,6 @@ unless an earlier answer of this run contained them; Schemathesis then judges th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 import schemathesis
 from schemathesis import Case, HookContext, Response
 from schemathesis.hooks import unregister
+
+from openhands_contract.json_text import read_json
 
 _RESPONSE_FIELDS = frozenset({"next_page_id"})
 
@@ -31,7 +32,7 @@ def only_values_from_the_server() -> Iterator[None]:
 
     def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
         try:
-            body = json.loads(response.content)  # `response.json()` would make JSON of it for every check
+            body = read_json(response.content)  # `response.json()` would make JSON of it for every check
         except ValueError:
             return
         if isinstance(body, dict):

@@ -13,11 +13,14 @@ from openhands_contract.lab.bench import Bench
 from openhands_contract.lab.ledger import Ledger
 from openhands_contract.lab.site import KEY_HEADER, Access, Site, enter
 from openhands_contract.lab.wire import Interrupted, Traffic, Wire
-from openhands_contract.observing import Observations
+from openhands_contract.observing import Observations, undocumented
 from openhands_contract.outcome import CannotRun, NotReached, Stopped
 from openhands_contract.redaction import Redactor
 
 T = TypeVar("T")
+
+UNREADABLE = (KeyError, IndexError, TypeError, AttributeError, ValueError)
+"""What code raises that is given data of a shape it was not promised."""
 
 _MUCH = 12  # each may be a container, or a process with hundreds of megabytes
 _TIDY_DEADLINE = 60.0
@@ -165,16 +168,27 @@ class Lab:
         for _ in range(_ATTEMPTS - 1):
             started = time.monotonic()
             try:
-                return make(Bench(self))
+                return self._make_once(make)
             except NotReached as reason:
                 if self.gone is not None or time.monotonic() - started > self.patience / 2:
                     return reason
             except Stopped as reason:
                 return reason
         try:
-            return make(Bench(self))
+            return self._make_once(make)
         except Stopped as reason:
             return reason
+
+    def _make_once(self, make: Callable[[Bench], T]) -> T:
+        """Make it; what stumbles over data has been given such as no document describes, or is at fault itself."""
+        bench = Bench(self)
+        try:
+            return make(bench)
+        except UNREADABLE as error:
+            complaint = undocumented(bench.trail.exchanges, self.site.dialect)
+            if complaint is None:
+                raise
+            raise NotReached(f"prerequisite: an answer could not be read: {complaint}") from error
 
     # ---- the end -------------------------------------------------------------------------------------------
 

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 _REMEMBERED = 40
 _MOST_STEPS = 10
+# No check makes as many things as would fill them.
+_MOST_PAGES = 300
 _FIRST_POLL = 0.01
 _LONGEST_POLL = 0.5
 
@@ -118,6 +120,17 @@ class Answer:
             except (KeyError, IndexError, TypeError):
                 self.fail(f"the body has {'/'.join(map(str, keys))}", _short(self.text))
         return value
+
+    def next_page_id(self, seen: set[str]) -> str | None:
+        """The `next_page_id` of a page, None on the last one; those that were seen before must not come again."""
+        page_id: str | None = self.pick("next_page_id")
+        if page_id is not None:
+            self.expect(page_id not in seen, "each page id is handed out once", page_id)
+            seen.add(page_id)
+            self.expect(
+                len(seen) <= _MOST_PAGES, f"there are no more than {_MOST_PAGES} pages, and a last one"
+            )
+        return page_id
 
     def has(self, **fields: Any) -> Answer:
         """Hold the body to the values of some of its fields."""

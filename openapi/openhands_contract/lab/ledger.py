@@ -6,7 +6,6 @@ Schemathesis, the ledger sees the answer. What the run did not make is never cha
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -17,6 +16,7 @@ from urllib.parse import quote
 
 from openhands_contract.contract_document import Operation
 from openhands_contract.exchange import Exchange
+from openhands_contract.json_text import read_json
 
 _TASK_PATIENCE = 20.0
 _POLL = 0.1
@@ -71,8 +71,9 @@ class Ledger:
                 self._conversations.pop(conversation, None)
             case _, "createSecret" | "updateSecret" | "deleteSecret", _:
                 self._secrets.pop(operation.path_parameters.get("secret_name", ""), None)
-                if operation.id != "deleteSecret":
-                    self._add(self._secrets, json.loads(exchange.request_body)["name"], owner)
+                name = _named(exchange.request_body)
+                if operation.id != "deleteSecret" and name is not None:
+                    self._add(self._secrets, name, owner)
             case _:
                 for identifier in _ids(body):
                     self._listed |= {identifier, _bare(identifier)}
@@ -180,6 +181,16 @@ class Ledger:
 def _bare(identifier: str) -> str:
     """Ids with and without dashes are the same."""
     return identifier.replace("-", "").lower()
+
+
+def _named(request_body: bytes) -> str | None:
+    """The name in a request that a server has taken, whatever else it took for one."""
+    try:
+        body = read_json(request_body)
+    except ValueError:
+        return None
+    name = body.get("name") if isinstance(body, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _ids(body: Any) -> Iterator[str]:

@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 
 from openhands_contract.catalogue import Profile
 from openhands_contract.documents import Dialect
+from openhands_contract.exchange import Exchange
 from openhands_contract.lab.wire import Traffic, Wire
 from openhands_contract.outcome import CannotRun, Skipped
 from openhands_contract.redaction import Redactor
+from openhands_contract.shortening import shortened_body
 
 KEY_HEADER = "X-Session-API-Key"
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -21,6 +23,11 @@ _PROBES: Mapping[Dialect, str] = {
     "openhands-1.0": "/api/conversations?limit=1",
     "openhands-1.11": "/api/v1/app-conversations/count",
 }
+
+# What no server answers alike: health, what there is, and what there is not.
+_DIFFERENT = ("/alive", "/server_info", "/api/no-such-thing")
+_MOST_SAID = 200
+_ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
@@ -99,13 +106,12 @@ def enter(site: Site, traffic: Traffic) -> Access:
     Raises:
         CannotRun: nobody answers, it is no HTTP server, or the key does not fit.
     """
-    probe = _PROBES[site.dialect]
     with_key = [Access(site.api_key), Access(site.api_key, bearer=True)] if site.api_key else [Access(None)]
     status = 0
     for access in with_key:
         wire = Wire("app-server", site.url, access.headers, traffic)
         try:
-            answer = wire.send("GET", probe)
+            answer = _first_answer(wire, site, traffic)
         finally:
             wire.close()
         if not answer.answered:
@@ -118,6 +124,39 @@ def enter(site: Site, traffic: Traffic) -> Access:
             return access
     given = "another key than the one given with" if site.api_key else "a key; give it with"
     raise CannotRun(f"{site.url} wants {given} --api-key (it answered {status})")
+
+
+def _first_answer(wire: Wire, site: Site, traffic: Traffic) -> Exchange:
+    """The answer to the first question.
+
+    Raises:
+        CannotRun: the server has no time for us, or says the same whatever it is asked.
+    """
+    answer = _heard(wire, _PROBES[site.dialect], traffic)
+    if answer.status not in _REFUSED and answer.answered:
+        others = [_heard(wire, place, traffic) for place in _DIFFERENT]
+        if all((one.status, one.body) == (answer.status, answer.body) for one in others):
+            said = shortened_body(answer.body, _MOST_SAID) or "without a body"
+            raise CannotRun(
+                f"{site.url} gives the same answer whatever is asked ({answer.status} {answer.content_type}: {said}). "
+                "That is not this API; is it the address of something else, such as a web page or a gateway?"
+            )
+    return answer
+
+
+def _heard(wire: Wire, place: str, traffic: Traffic) -> Exchange:
+    """The answer to a question, which a server that is asked too much may put off a few times."""
+    answer = wire.send("GET", place, retry_refused=False)
+    for _ in range(_ATTEMPTS):
+        if answer.status != HTTPStatus.TOO_MANY_REQUESTS:
+            return answer
+        if not traffic.pacer.refused(answer.headers.get("retry-after")):
+            break
+        answer = wire.send("GET", place, retry_refused=False)
+    raise CannotRun(
+        f"{wire.url} refuses even the first requests with 429"
+        f" (Retry-After: {answer.headers.get('retry-after', 'missing')}). Try again later"
+    )
 
 
 def _same_host(first: str | None, second: str | None) -> bool:

@@ -23,6 +23,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from openhands_contract.documents import DocumentName
 from openhands_contract.exchange import Exchange
+from openhands_contract.json_text import read_json
 from openhands_contract.lab.bench import Bench
 from openhands_contract.outcome import Failed, NotReached
 
@@ -217,7 +218,7 @@ class JsonStream(Stream):
 
     def _take(self, text: str) -> None:
         try:
-            value = json.loads(text)
+            value = read_json(text)
         except ValueError:
             value = None
         self.frames.append(value if isinstance(value, dict) else {"text": text})
@@ -255,7 +256,7 @@ class V0Stream(Stream):
     def _take(self, text: str) -> None:
         try:
             packet = engineio.packet.Packet(encoded_packet=text)
-        except ValueError:
+        except (ValueError, RecursionError):
             self.frames.append({"text": text})
             return
         match packet.packet_type:
@@ -271,7 +272,7 @@ class V0Stream(Stream):
     def _take_message(self, text: str) -> None:
         try:
             packet = socketio.packet.Packet(encoded_packet=text)
-        except ValueError:
+        except (ValueError, RecursionError):
             self.frames.append({"text": text})
             return
         match packet.packet_type, packet.data:

@@ -120,6 +120,8 @@ class V0:
             asked = {"limit": 100, "start_id": start, **query}
             answer = self._app.get(path(identifier, "/events"), asked).needs(200)
             page = answer.pick("events")
+            new = not found or not page or page[0]["id"] > found[-1]["id"]
+            answer.expect(new, f"the events from {start} on", [event["id"] for event in page])
             found += page
             if not page or not answer.pick("has_more"):
                 return found

@@ -59,16 +59,18 @@ class Pacer:
         if cancelled.wait(max(0.0, turn - now)):
             raise Interrupted
 
-    def refused(self, retry_after: str | None) -> None:
-        """Slow everybody down after a 429."""
+    def refused(self, retry_after: str | None) -> bool:
+        """Slow everybody down after a 429; tell whether the server wants no more patience than there is."""
         try:
-            seconds = min(max(float(retry_after or 1), 0.0), _LONGEST_PATIENCE)
+            wanted = max(float(retry_after or 1), 0.0)
         except ValueError:
-            seconds = 1.0
+            wanted = 1.0
+        seconds = min(wanted, _LONGEST_PATIENCE)
         with self._lock:
             self.refusals += 1
             self._interval = min(max(self._interval * 1.5, _FIRST_PACE), _SLOWEST_PACE)
             self._next = max(self._next, time.monotonic() + seconds)
+        return wanted <= _LONGEST_PATIENCE
 
 
 @dataclass(frozen=True)
