@@ -17,12 +17,24 @@ from openhands_contract.lab import Lab
 from openhands_contract.lab.site import Site
 from openhands_contract.outcome import Outcome
 from openhands_contract.reports import Report
-from tests.contract.mutants import agent, asking, details, edges, http, listening, traces, users, v0, v1
+from tests.contract.mutants import (
+    agent,
+    asking,
+    details,
+    edges,
+    http,
+    listening,
+    losing,
+    traces,
+    users,
+    v0,
+    v1,
+)
 from tests.contract.mutants.machinery import MUTANTS, Mutant, MutantServer
 
 __all__ = ["MUTANTS", "Mutant", "Score", "Verdict", "needs_a_whole_run", "score"]
 
-AREAS = (v0, v1, agent, asking, details, http, edges, traces, listening, users)
+AREAS = (v0, v1, agent, asking, details, http, edges, traces, listening, losing, users)
 CAUGHT, NAMED = 0.95, 0.90
 _EXAMPLES = 5
 # What takes longer does not happen; the reference server takes milliseconds.
