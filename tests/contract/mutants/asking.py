@@ -359,12 +359,9 @@ def refused_for_ever(reply: Reply) -> None:
         reply.headers["Retry-After"] = "1"
 
 
-@on(
-    "GET /api/user/repositories",
-    "An order that is documented is refused.",
-    "GEN-INPUT-02",
-    "GEN-ANSWERS-01",
-)
-def orders_are_refused(reply: Reply) -> None:
-    if reply.request.args:
-        reply.answer(422, {"detail": [{"type": "extra", "loc": ["query", "sort"], "msg": "Unknown"}]})
+@on("GET /api/v1/sandbox-specs/search", "A limit that is documented is refused.", "GEN-INPUT-02")
+def limits_are_refused(reply: Reply) -> None:
+    if reply.is_ok and reply.request.args.get("limit", default=0, type=int) > 10:
+        reply.answer(
+            422, {"detail": [{"type": "less_than_equal", "loc": ["query", "limit"], "msg": "Too many"}]}
+        )
