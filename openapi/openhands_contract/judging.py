@@ -79,7 +79,9 @@ def _tidied(lab: Lab) -> list[str]:
         left = lab.ledger.left()
     finally:
         lab.close()
-    notes = [f"{left} things that the run has made could not be deleted from the server"] if left else []
+    notes = list(lab.remarks)
+    if left:
+        notes.append(f"{left} things that the run has made could not be deleted from the server")
     if lab.gone:
         notes.append(lab.gone)
     if lab.traffic.pacer.refusals:

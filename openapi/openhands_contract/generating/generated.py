@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
@@ -54,6 +55,8 @@ _APP_TAGS: Mapping[Profile, frozenset[str]] = {
     Profile.ALL: frozenset(),
 }
 _STORE_SETTINGS = "storeSettings"
+_STARTING = ("startAppConversation", "streamStartAppConversation", "startSandbox")
+_SLOW_START = 2.0  # seconds
 _NAMING_SECRETS = ("createSecret", "updateSecret")
 
 
@@ -119,8 +122,8 @@ def _app_target(lab: Lab) -> Target:
 
 
 def _untouchable(lab: Lab) -> Collection[str]:
-    """Operations that are left alone, because nobody could undo what generated requests would do."""
-    return [*_settings_with_keys(lab), *_secrets_of_any_name(lab)]
+    """Operations that are left alone, because of what generated requests would do with them."""
+    return [*_settings_with_keys(lab), *_secrets_of_any_name(lab), *_slow_starts(lab)]
 
 
 def _settings_with_keys(lab: Lab) -> Collection[str]:
@@ -143,6 +146,22 @@ def _secrets_of_any_name(lab: Lab) -> Collection[str]:
     """Where any text names a secret, some have names that no path can have, and could not be deleted."""
     names = lab.app_document.content["components"]["schemas"].get("SecretName", {})
     return () if "pattern" in names else _NAMING_SECRETS
+
+
+def _slow_starts(lab: Lab) -> Collection[str]:
+    """Where a sandbox takes long to start, the hundreds of generated ones would take hours."""
+    if lab.site.profile is Profile.V0 or not lab.app_document.has(_STARTING[0]):
+        return ()
+    bench = Bench(lab)
+    began = time.monotonic()
+    with suppress(Stopped, Interrupted, *UNREADABLE):
+        bench.v1.new()
+    took = time.monotonic() - began
+    bench.clear()
+    if took < _SLOW_START:
+        return ()
+    lab.remarks.append(f"a sandbox takes {took:.0f} s to start, so no generated requests started any")
+    return _STARTING
 
 
 def _agent_target(bench: Bench) -> Target:

@@ -50,6 +50,7 @@ class Lab:
         self.redact: Redactor = site.redactor()
         self.observations = Observations(site.dialect)
         self.ledger = Ledger()
+        self.remarks: list[str] = []
         self._undoings: list[Callable[[], object]] = []
         self.app_document = document("app-server", site.dialect)
         self.agent_document = document("agent-server", site.dialect)
