@@ -84,6 +84,7 @@ def test_a_storm_of_faults(capsys: pytest.CaptureFixture[str]) -> None:
         script=BUSY, users=USERS, oauth=True, max_concurrent_conversations=100_000
     ) as server:
         auth = ShortLivedTokens(server)
+        wake(server.url)  # where expired tokens lead, too
         wake(server.url, api_key=CALM_KEY)
         names = raise_a_storm(server)
         with remains(found):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -29,13 +28,20 @@ class _Engine(engineio.Client):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="ear")
+        self._leaving = False
+
+    def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        self._leaving = True  # from here on it waits for its other threads; they must not wait for it
+        super().disconnect(*args, **kwargs)
 
     def _trigger_event(self, event: str, *args: Any, **kwargs: Any) -> Any:
-        if not kwargs.get("run_async"):
-            if event == "disconnect" and not threading.current_thread().name.startswith("ear"):
-                self.worker.submit(lambda: None).result(TIMEOUT)  # what came before it comes first
-            return super()._trigger_event(event, *args, **kwargs)
-        return self.worker.submit(super()._trigger_event, event, *args, run_async=False)
+        if self._leaving:
+            return None if kwargs.get("run_async") else super()._trigger_event(event, *args, **kwargs)
+        if kwargs.get("run_async"):
+            return self.worker.submit(super()._trigger_event, event, *args, run_async=False)
+        if event == "disconnect":
+            wait([self.worker.submit(lambda: None)], TIMEOUT)  # what came before it comes first
+        return super()._trigger_event(event, *args, **kwargs)
 
 
 class _Client(socketio.Client):
