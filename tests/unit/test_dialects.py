@@ -143,3 +143,11 @@ def nodes(value: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(value, list):
         for part in value:
             yield from nodes(part)
+
+
+@pytest.mark.parametrize("dialect", ["docs", "openhands-1.0", "openhands-1.11"])
+@each_document
+def test_every_kind_of_event_is_described(name: DocumentName, dialect: Dialect) -> None:
+    schemas = documents.load(name, dialect)["components"]["schemas"]
+    described = {one["$ref"].rpartition("/")[2] for one in schemas["Event"]["anyOf"]}
+    assert described == {*schemas["EventKind"]["enum"], "UnknownEvent"}
